@@ -1,0 +1,77 @@
+"""Settings: what Keras users set in `keras.config`, and the environment flags of the compiler."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_state: dict[str, object] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+
+
+def floatx() -> str:
+    """The dtype of weights and inputs that name none: "float32" unless `set_floatx` changed it."""
+    return str(_state["floatx"])
+
+
+def set_floatx(dtype: str) -> None:
+    """Make "float16", "bfloat16", "float32" or "float64" the default dtype."""
+    if dtype not in ("float16", "bfloat16", "float32", "float64"):
+        raise ValueError(f"floatx must be a float type, not {dtype!r}")
+    _state["floatx"] = dtype
+
+
+def epsilon() -> float:
+    """The fuzz factor that keeps losses away from log(0): 1e-7 unless `set_epsilon` changed it."""
+    return float(_state["epsilon"])  # type: ignore[arg-type]
+
+
+def set_epsilon(value: float) -> None:
+    """Change the fuzz factor of the losses."""
+    _state["epsilon"] = float(value)
+
+
+def image_data_format() -> str:
+    """ "channels_last" unless `set_image_data_format` changed it."""
+    return str(_state["image_data_format"])
+
+
+def set_image_data_format(data_format: str) -> None:
+    """Make "channels_last" or "channels_first" the default of image layers."""
+    if data_format not in ("channels_last", "channels_first"):
+        raise ValueError(f"image_data_format must be channels_last or channels_first, not {data_format!r}")
+    _state["image_data_format"] = data_format
+
+
+def num_threads() -> int:
+    """How many threads kernels use: KGRAPH_NUM_THREADS, else the CPUs this process may run on."""
+    asked = os.environ.get("KGRAPH_NUM_THREADS", "")
+    return max(1, int(asked)) if asked.isdigit() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_dir() -> Path | None:
+    """Where compiled code is kept: KGRAPH_CACHE_DIR, else the user's cache folder; None when KGRAPH_CACHE_DIR is empty."""
+    asked = os.environ.get("KGRAPH_CACHE_DIR")
+    if asked is not None:
+        return Path(asked) if asked else None
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kgraph"
+
+
+def checking() -> bool:
+    """KGRAPH_CHECK=1: verify the graph after every pass."""
+    return os.environ.get("KGRAPH_CHECK", "") not in ("", "0")
+
+
+def shown() -> frozenset[str]:
+    """KGRAPH_SHOW=trace,fuse,cpu: the stages to print as they are made."""
+    return frozenset(filter(None, os.environ.get("KGRAPH_SHOW", "").split(",")))
+
+
+def dump_dir() -> Path | None:
+    """KGRAPH_DUMP=dir: write every stage there, as numbered files."""
+    asked = os.environ.get("KGRAPH_DUMP", "")
+    return Path(asked) if asked else None
+
+
+def emulate_cuda() -> bool:
+    """KGRAPH_CUDA=emulate: run CUDA kernels thread by thread on the CPU, to check them where there is no GPU."""
+    return os.environ.get("KGRAPH_CUDA", "") == "emulate"
