@@ -45,11 +45,13 @@ def set_image_data_format(data_format: str) -> None:
 def num_threads() -> int:
     """How many threads kernels use: KGRAPH_NUM_THREADS, else the CPUs this process may run on."""
     asked = os.environ.get("KGRAPH_NUM_THREADS", "")
-    return max(1, int(asked)) if asked.isdigit() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if asked.isdigit():
+        return max(1, int(asked))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cache_dir() -> Path | None:
-    """Where compiled code is kept: KGRAPH_CACHE_DIR, else the user's cache folder; None when KGRAPH_CACHE_DIR is empty."""
+    """Where compiled code is kept: KGRAPH_CACHE_DIR (empty: nowhere), else the user's cache folder."""
     asked = os.environ.get("KGRAPH_CACHE_DIR")
     if asked is not None:
         return Path(asked) if asked else None

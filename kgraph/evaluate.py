@@ -1,0 +1,90 @@
+"""What a graph means: every op by its numpy row. Eager calls run this; the kernels are judged against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kgraph.errors import ShapeError
+from kgraph.ir import Graph, Node
+from kgraph.op import OPS
+from kgraph.sizes import Shape, Size, resolve
+from kgraph.types import TensorType, numpy_dtype
+
+
+def evaluate(graph: Graph, arguments: Sequence[Any], dtype: str | None = None) -> tuple[list[Any], dict[Any, Any]]:
+    """The outputs, and the new value of each updated variable.
+
+    With dtype="float64" all floating point work, weights and constants included, is done in that type: the judge's run.
+    """
+    sizes = bind_sizes(graph, [np.shape(argument) for argument in arguments])
+    values = dict(zip(graph.inputs, (_wide(np.asarray(argument), dtype) for argument in arguments), strict=True))
+    with np.errstate(all="ignore"):
+        for node in graph:
+            if node.op != "input":
+                values[node.name] = _value(
+                    graph, node, [values[name] for name in graph.arguments(node.name)], sizes, dtype
+                )
+    updates = {graph[param].attrs["variable"]: values[name] for param, name in graph.updates.items()}
+    return [values[name] for name in graph.outputs], updates
+
+
+def bind_sizes(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
+    """The named axes' sizes in a call with inputs of these shapes; ShapeError where they do not fit."""
+    sizes: dict[str, int] = {}
+    for name, shape in zip(graph.inputs, shapes, strict=True):
+        match_shape(name, graph[name].tensor, shape, sizes)
+    for a, b, name in graph.assumed:
+        if resolve(a, sizes) != resolve(b, sizes):
+            error = ShapeError(f"{name}: {a} is {resolve(a, sizes)} and {b} is {resolve(b, sizes)}; they must be equal")
+            error.add_note(f"  from {graph[name].origin}" if name in graph else "")
+            raise error
+    return sizes
+
+
+def match_shape(name: str, kind: TensorType, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
+    """Check one input's shape against its type, and note the sizes of the axes it names."""
+    if len(shape) != kind.rank:
+        raise ShapeError(f"input {name!r} wants {kind.rank} axes, {_shown(kind.shape)}, and got shape {tuple(shape)}")
+    for position, (want, have) in enumerate(zip(kind.shape, shape, strict=True)):
+        if isinstance(want, Size):
+            known = want.axes <= sizes.keys()
+            if not known and len(want.axes) == 1 and want.terms == (((*want.axes,), 1),):
+                sizes[next(iter(want.axes))] = have
+                continue
+            want = resolve(want, sizes)
+        if want != have:
+            wanted = f"wants shape {_shown(kind.shape)} and got {tuple(shape)}"
+            raise ShapeError(f"input {name!r} {wanted}: axis {position} is {have}, not {want}")
+
+
+def _shown(shape: Shape) -> str:
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def _value(graph: Graph, node: Node, arguments: list[Any], sizes: dict[str, int], dtype: str | None) -> Any:
+    if node.op == "param":
+        return _wide(node.attrs["variable"].value, dtype)
+    if node.op == "const":
+        return _wide(node.attrs["value"], dtype)
+    if node.op == "item":
+        return arguments[0][node.attrs["index"]]
+    if node.body is not None:
+        return _call(node, arguments, dtype)
+    attrs = {key: resolve(value, sizes) for key, value in node.attrs.items()}
+    kind = numpy_dtype(node.tensor.dtype)
+    result = np.asarray(OPS[node.op].numpy(*arguments, **attrs))
+    return _wide(result.astype(kind, copy=False) if dtype is None or kind.kind != "f" else result, dtype)
+
+
+def _call(node: Node, arguments: list[Any], dtype: str | None) -> Any:
+    body = node.body
+    assert body is not None
+    outputs, _ = evaluate(body, arguments[: len(body.inputs)], dtype)
+    return outputs if isinstance(node.type, tuple) else outputs[0]
+
+
+def _wide(value: np.ndarray, dtype: str | None) -> np.ndarray:
+    return value.astype(dtype) if dtype is not None and value.dtype.kind == "f" else value

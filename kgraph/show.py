@@ -1,0 +1,121 @@
+"""Graphs as text and as Graphviz dot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from kgraph.ir import Graph, Node
+
+HIDDEN = frozenset(("body", "variable", "value", "layer"))
+INFIX = {
+    "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**",
+    "greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!=",
+}  # fmt: skip
+
+
+def text(graph: Graph) -> str:
+    """One line a node, in dataflow order: `name = op(arguments, attributes) : type`."""
+    rows = [(node.name, _right_side(graph, node), types(node.type)) for node in graph if not _is_number(node)]
+    wide = [max((len(row[i]) for row in rows), default=0) for i in (0, 1)]
+    lines = [f"  {name:<{wide[0]}} = {right:<{wide[1]}}  : {kind}" for name, right, kind in rows]
+    lines.append(f"  return {', '.join(_operand(graph, name) for name in graph.outputs)}")
+    lines += [f"  update {param} = {name}" for param, name in graph.updates.items()]
+    return "\n".join(lines)
+
+
+def line(graph: Graph, name: str) -> str:
+    """The line of one node, without padding."""
+    node = graph[name]
+    return f"{name}: {types(node.type)} = {_right_side(graph, node)}"
+
+
+def types(kind: Any) -> str:
+    """The type of a node; several results in parentheses."""
+    return f"({', '.join(map(str, kind))})" if isinstance(kind, tuple) else str(kind)
+
+
+def dot(graph: Graph) -> str:
+    """The graph in Graphviz's language; weights as boxes with round corners."""
+    lines = ["digraph kgraph {", '  node [shape=box, fontname="monospace", fontsize=10];']
+    for node in graph:
+        shape = ", style=rounded" if node.op in ("param", "const") else ", style=bold" if node.op == "input" else ""
+        label = f"{node.name}\\n{node.op}\\n{types(node.type)}".replace('"', "'")
+        lines.append(f'  "{node.name}" [label="{label}"{shape}];')
+    lines += [f'  "{source}" -> "{reader}" [label="{slot}"];' for source, reader, slot in graph.edges(keys=True)]
+    return "\n".join([*lines, "}"])
+
+
+def value_text(value: Any) -> str:
+    """A constant or attribute as a reader wants it: numbers in full, arrays by type and first elements."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        if value.ndim == 0:
+            return f"{value.item():g}" if value.dtype.kind == "f" else str(value.item())
+        head = ", ".join(f"{x:g}" for x in value.reshape(-1)[:3].tolist())
+        return f"[{head}{', ...' if value.size > 3 else ''}]"
+    return repr(value)
+
+
+def _is_number(node: Node) -> bool:
+    return node.op == "const" and np.ndim(node.attrs["value"]) == 0
+
+
+def _operand(graph: Graph, name: str) -> str:
+    node = graph[name]
+    return value_text(node.attrs["value"]) if _is_number(node) else name
+
+
+def _right_side(graph: Graph, node: Node) -> str:
+    arguments = [_operand(graph, name) for name in graph.arguments(node.name)]
+    if node.op == "fused":
+        return _expression(node, arguments)
+    if node.op == "const":
+        return f"const({value_text(node.attrs['value'])})"
+    return _call(node, arguments)
+
+
+def _call(node: Node, arguments: list[str]) -> str:
+    shown = [f"{key}={value_text(value)}" for key, value in sorted(node.attrs.items()) if key not in HIDDEN]
+    return f"{node.op}({', '.join([*arguments, *shown])})"
+
+
+def _expression(fused: Node, arguments: list[str]) -> str:
+    """The inside of a fused node as one expression; a value read more than once gets a name after `where`."""
+    body = fused.body
+    assert body is not None
+    said = dict(zip(body.inputs, arguments, strict=True))
+    shared: list[str] = []
+    for node in body:
+        if node.op == "input":
+            continue
+        inside = _inside(node, [said[name] for name in body.arguments(node.name)])
+        readers = body.nx.out_degree(node.name)
+        if readers > 1 and node.op != "const":
+            name = f"t{len(shared)}"
+            shared.append(f"{name} = {_bare(inside)}")
+            inside = name
+        said[node.name] = inside
+    main = _bare(said[body.outputs[0]])
+    return f"{main} where {', '.join(shared)}" if shared else main
+
+
+def _inside(node: Node, arguments: list[str]) -> str:
+    if node.op == "const":
+        return value_text(node.attrs["value"])
+    if node.op in INFIX:
+        return f"({arguments[0]} {INFIX[node.op]} {arguments[1]})"
+    return _call(node, list(map(_bare, arguments)))
+
+
+def _bare(expression: str) -> str:
+    """Without the parentheses around the whole, if there are any."""
+    if not (expression.startswith("(") and expression.endswith(")")):
+        return expression
+    depth = 0
+    for position, letter in enumerate(expression):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0 and position < len(expression) - 1:
+            return expression
+    return expression[1:-1]

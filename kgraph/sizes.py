@@ -1,0 +1,242 @@
+"""Sizes of axes: integers, or polynomials over named axes such as N (the batch) and T (a time axis)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from kgraph.errors import NotTracedError, ShapeError
+
+Monomial = tuple["str | Quotient", ...]
+_assumed: ContextVar[list[tuple[Dim, Dim]] | None] = ContextVar("assumed", default=None)
+_used: dict[str, count[int]] = {}
+
+
+@dataclass(frozen=True)
+class Quotient:
+    """`value // divisor`, where the division does not come out even for every value."""
+
+    value: Dim
+    divisor: Dim
+
+    def __str__(self) -> str:
+        return f"(({self.value})//{_factor_text(self.divisor)})"
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size known only at the call: a sum of products of named axes. Arithmetic keeps it in one normal form."""
+
+    terms: tuple[tuple[Monomial, int], ...]
+
+    def __add__(self, other: Dim) -> Dim:
+        return _size([*self.terms, *_terms(other)])
+
+    def __mul__(self, other: Dim) -> Dim:
+        return _size((_sorted(*a, *b), m * n) for a, m in self.terms for b, n in _terms(other))
+
+    def __neg__(self) -> Dim:
+        return self * -1
+
+    def __sub__(self, other: Dim) -> Dim:
+        return self + other * -1
+
+    def __rsub__(self, other: Dim) -> Dim:
+        return -self + other
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __floordiv__(self, divisor: Dim) -> Dim:
+        exact = divide(self, divisor)
+        return exact if exact is not None else Size((((Quotient(self, divisor),), 1),))
+
+    def __rfloordiv__(self, value: int) -> Dim:
+        return Size((((Quotient(value, self),), 1),))
+
+    def __mod__(self, divisor: Dim) -> Dim:
+        return self - self // divisor * divisor
+
+    def __str__(self) -> str:
+        return " + ".join(_monomial_text(atoms, factor) for atoms, factor in self.terms).replace("+ -", "- ")
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __index__(self) -> int:
+        raise NotTracedError(f"the size {self} is known only at the call and has no int()")
+
+    __int__ = __index__
+
+    def __lt__(self, other: object) -> bool:
+        raise NotTracedError(f"the size {self} is known only at the call, so Python cannot branch on it")
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+    @property
+    def axes(self) -> frozenset[str]:
+        """The named axes it depends on."""
+        return frozenset(axis for atoms, _ in self.terms for atom in atoms for axis in _atom_axes(atom))
+
+
+Dim = int | Size
+Shape = tuple[Dim, ...]
+
+
+def axis(name: str) -> Size:
+    """The size of the axis called `name`."""
+    return Size((((name,), 1),))
+
+
+N = axis("N")
+
+
+def fresh_axis(stem: str = "T") -> Size:
+    """An axis that no other input has: T, then T_1, T_2, ..."""
+    number = next(_used.setdefault(stem, count()))
+    return axis(stem if number == 0 else f"{stem}_{number}")
+
+
+def forget_axes() -> None:
+    """Start numbering anew, as `clear_session` does."""
+    _used.clear()
+
+
+def product(shape: Iterable[Dim]) -> Dim:
+    """The number of elements of a shape."""
+    return math.prod(shape)
+
+
+def divide(value: Dim, divisor: Dim) -> Dim | None:
+    """value / divisor where that is a size for every value of the axes, else None."""
+    if isinstance(value, int) and isinstance(divisor, int):
+        return value // divisor if divisor and value % divisor == 0 else None
+    if value == divisor:
+        return 1
+    if isinstance(divisor, Size) and len(divisor.terms) > 1:
+        return None
+    atoms, factor = _terms(divisor)[0]
+    quotients = []
+    for have, number in _terms(value):
+        rest = list(have)
+        if number % factor or any(atom not in rest or rest.remove(atom) for atom in atoms):  # type: ignore[func-returns-value]
+            return None
+        quotients.append((tuple(rest), number // factor))
+    return _size(quotients)
+
+
+def resolve(value: Any, sizes: Mapping[str, int]) -> Any:
+    """`value` with every Size in it, at any depth of tuples and lists, replaced by its number."""
+    if isinstance(value, Size):
+        return sum(factor * math.prod(_atom_value(atom, sizes) for atom in atoms) for atoms, factor in value.terms)
+    if isinstance(value, (tuple, list)):
+        return type(value)(resolve(item, sizes) for item in value)
+    return value
+
+
+def rename_axes(value: Any, names: Mapping[str, str]) -> Any:
+    """`value` with its axes renamed, at any depth of tuples and lists."""
+    if isinstance(value, Size):
+        terms = ((tuple(_atom_renamed(atom, names) for atom in atoms), factor) for atoms, factor in value.terms)
+        return _size((_sorted(*atoms), factor) for atoms, factor in terms)
+    if isinstance(value, (tuple, list)):
+        return type(value)(rename_axes(item, names) for item in value)
+    return value
+
+
+def axes_of(value: Any) -> frozenset[str]:
+    """The named axes that a size, or a nest of tuples and lists of sizes, depends on."""
+    if isinstance(value, Size):
+        return value.axes
+    if isinstance(value, (tuple, list)):
+        return frozenset().union(*(axes_of(item) for item in value))
+    return frozenset()
+
+
+def unify(a: Dim, b: Dim) -> Dim:
+    """The size that two axes share. Where one is known only at the call, equality is assumed, and checked then."""
+    if a == b:
+        return a
+    if isinstance(a, int) and isinstance(b, int):
+        raise ShapeError(f"{a} is not {b}")
+    found = _assumed.get()
+    if found is not None:
+        found.append((a, b))
+    return a if isinstance(a, int) else b if isinstance(b, int) else a
+
+
+@contextmanager
+def assuming() -> Any:
+    """Collect what `unify` assumes inside the block."""
+    found: list[tuple[Dim, Dim]] = []
+    token = _assumed.set(found)
+    try:
+        yield found
+    finally:
+        _assumed.reset(token)
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """The shape numpy's broadcasting gives; raises ShapeError where there is none."""
+    rank = max(map(len, shapes), default=0)
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    result: list[Dim] = []
+    for position, column in enumerate(zip(*padded, strict=True)):
+        size: Dim = 1
+        for item in column:
+            if item != 1:
+                try:
+                    size = item if size == 1 else unify(size, item)
+                except ShapeError:
+                    text = " and ".join(f"({', '.join(map(str, shape))})" for shape in shapes)
+                    raise ShapeError(f"shapes {text} do not broadcast: axis {position} is {size} and {item}") from None
+        result.append(size)
+    return tuple(result)
+
+
+def _terms(value: Dim) -> tuple[tuple[Monomial, int], ...]:
+    return value.terms if isinstance(value, Size) else (((), value),)
+
+
+def _size(terms: Iterable[tuple[Monomial, int]]) -> Dim:
+    total: dict[Monomial, int] = {}
+    for atoms, factor in terms:
+        total[atoms] = total.get(atoms, 0) + factor
+    kept = {atoms: factor for atoms, factor in total.items() if factor}
+    if not kept or kept.keys() == {()}:
+        return kept.get((), 0)
+    return Size(tuple(sorted(kept.items(), key=lambda term: (-len(term[0]), list(map(str, term[0]))))))
+
+
+def _sorted(*atoms: str | Quotient) -> Monomial:
+    return tuple(sorted(atoms, key=str))
+
+
+def _monomial_text(atoms: Monomial, factor: int) -> str:
+    parts = [str(factor)] * (factor != 1 or not atoms) + list(map(str, atoms))
+    return "*".join(parts)
+
+
+def _factor_text(value: Dim) -> str:
+    return str(value) if isinstance(value, int) else f"({value})"
+
+
+def _atom_axes(atom: str | Quotient) -> frozenset[str]:
+    return axes_of((atom.value, atom.divisor)) if isinstance(atom, Quotient) else frozenset((atom,))
+
+
+def _atom_value(atom: str | Quotient, sizes: Mapping[str, int]) -> int:
+    if isinstance(atom, Quotient):
+        return int(resolve(atom.value, sizes)) // int(resolve(atom.divisor, sizes))
+    return sizes[atom]
+
+
+def _atom_renamed(atom: str | Quotient, names: Mapping[str, str]) -> str | Quotient:
+    if isinstance(atom, Quotient):
+        return Quotient(rename_axes(atom.value, names), rename_axes(atom.divisor, names))
+    return names.get(atom, atom)

@@ -1,0 +1,139 @@
+"""State that lives between calls: weights, moving statistics, seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from kgraph.errors import ShapeError
+from kgraph.trace import Operators, Symbol, active, as_symbol, is_symbolic
+from kgraph.types import TensorType, numpy_dtype, standard_dtype
+
+_numbers = count()
+
+
+class Variable(Operators):
+    """An array with a name that layers read, optimizers change and `assign` in a traced `call` updates.
+
+    initializer is an array, a number, or a function of (shape, dtype); dtype defaults to `config.floatx()`. The array
+    stays at one address for the life of the variable, so compiled code reads the current numbers; `version` counts
+    the changes.
+    """
+
+    def __init__(
+        self,
+        initializer: Any,
+        shape: tuple[int, ...] | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        name: str | None = None,
+        **options: Any,
+    ) -> None:
+        value, known = initial_value(initializer, shape, dtype)
+        self._value = np.array(value, numpy_dtype(known), order="C")
+        self.dtype = known
+        self.trainable = trainable
+        self.name = name or f"variable_{next(_numbers)}"
+        self.path = self.name
+        self.version = 0
+        self._symbol: Symbol | None = None
+        self.regularizer = options.pop("regularizer", None)
+        self.constraint = options.pop("constraint", None)
+        self.options = options  # autocast, aggregation and the like: kept for get_config, without effect here
+
+    @property
+    def value(self) -> np.ndarray:
+        """The numbers themselves, read only; change them with `assign`."""
+        view = self._value.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._value.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._value.ndim
+
+    @property
+    def type(self) -> TensorType:
+        return TensorType(self._value.shape, self.dtype)
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the numbers."""
+        return self._value.copy()
+
+    def write(self, value: np.ndarray) -> None:
+        """Take on these numbers now; compiled code computes with them from its next call on."""
+        if tuple(np.shape(value)) != self.shape:
+            raise ShapeError(f"variable {self.path} has shape {self.shape}, the new value {tuple(np.shape(value))}")
+        self._value[...] = value
+        self.version += 1
+
+    def assign(self, value: Any) -> Any:
+        """Change the value: at once, or, inside a traced `call`, at the end of every call of the compiled function."""
+        trace = active()
+        if trace is None and not is_symbolic((value,)):
+            self.write(np.asarray(value.numpy() if isinstance(value, Variable) else value))
+            return self
+        assert trace is not None, "a symbol can be assigned to a variable only inside a call"
+        symbol = as_symbol(value, self.dtype)
+        if tuple(symbol.type.shape) != self.shape:
+            raise ShapeError(f"variable {self.path} has shape {self.shape}, the new value {symbol.type}")
+        trace.updates[self] = symbol
+        return symbol
+
+    def assign_add(self, value: Any) -> Any:
+        """Add to the value."""
+        return self.assign(self + value)
+
+    def assign_sub(self, value: Any) -> Any:
+        """Subtract from the value."""
+        return self.assign(self - value)
+
+    def as_symbol(self) -> Symbol:
+        """What a traced function reads: the value at the start of the call, or what it was assigned since."""
+        trace = active()
+        return trace.updates[self] if trace is not None and self in trace.updates else self.as_param()
+
+    def as_param(self) -> Symbol:
+        """The one symbol of the variable's value at the start of a call."""
+        if self._symbol is None or self._symbol.stem != self.path:
+            self._symbol = Symbol("param", (), {"variable": self}, self.type, self.path)
+        return self._symbol
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._value, dtype)
+
+    def __float__(self) -> float:
+        return float(self._value)
+
+    def __int__(self) -> int:
+        return int(self._value)
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_symbol": None}
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def initial_value(initializer: Any, shape: tuple[int, ...] | None, dtype: Any) -> tuple[Any, str]:
+    """The first value of a variable, and its dtype."""
+    if isinstance(initializer, Callable):  # type: ignore[arg-type]
+        if shape is None:
+            raise ShapeError("a variable made by an initializer needs a shape")
+        name = standard_dtype(dtype)
+        return initializer(tuple(shape), dtype=name), name
+    value = np.asarray(initializer)
+    if shape is not None and tuple(shape) != value.shape:
+        raise ShapeError(f"the initial value has shape {value.shape}, the variable {tuple(shape)}")
+    has_dtype = isinstance(initializer, (np.ndarray, np.generic)) or value.dtype.kind in "b"
+    return value, standard_dtype(dtype if dtype is not None or not has_dtype else value.dtype)
