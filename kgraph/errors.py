@@ -27,6 +27,10 @@ class RangeError(KGraphError, IndexError, ValueError):
     """An index outside the axis it points into."""
 
 
+class CallIndexError(KGraphError, AttributeError, ValueError):
+    """A question about a layer's calls that was called never, more than once, or less often than asked for."""
+
+
 class NotTracedError(KGraphError, TypeError):
     """A symbol used where only its value would do: `if`, `float`, `np.asarray`."""
 

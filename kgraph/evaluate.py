@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,26 @@ from kgraph.sizes import Shape, Size, resolve
 from kgraph.types import TensorType, numpy_dtype
 
 
-def evaluate(graph: Graph, arguments: Sequence[Any], dtype: str | None = None) -> tuple[list[Any], dict[Any, Any]]:
+def evaluate(
+    graph: Graph,
+    arguments: Sequence[Any],
+    dtype: str | None = None,
+    *,
+    params: Sequence[Any] | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> tuple[list[Any], dict[Any, Any]]:
     """The outputs, and the new value of each updated variable.
 
     With dtype="float64" all floating point work, weights and constants included, is done in that type: the judge's run.
+    A body is given the caller's `params`, in the order of `graph.params()`, and the caller's sizes.
     """
-    sizes = bind_sizes(graph, [np.shape(argument) for argument in arguments])
+    sizes = bind_sizes(graph, [np.shape(argument) for argument in arguments], sizes)
     values = dict(zip(graph.inputs, (_wide(np.asarray(argument), dtype) for argument in arguments), strict=True))
+    if params is not None:
+        values.update(zip((node.name for node in graph.params()), params, strict=True))
     with np.errstate(all="ignore"):
         for node in graph:
-            if node.op != "input":
+            if node.name not in values:
                 values[node.name] = _value(
                     graph, node, [values[name] for name in graph.arguments(node.name)], sizes, dtype
                 )
@@ -31,9 +41,11 @@ def evaluate(graph: Graph, arguments: Sequence[Any], dtype: str | None = None) -
     return [values[name] for name in graph.outputs], updates
 
 
-def bind_sizes(graph: Graph, shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
+def bind_sizes(
+    graph: Graph, shapes: Sequence[tuple[int, ...]], known: Mapping[str, int] | None = None
+) -> dict[str, int]:
     """The named axes' sizes in a call with inputs of these shapes; ShapeError where they do not fit."""
-    sizes: dict[str, int] = {}
+    sizes: dict[str, int] = dict(known or {})
     for name, shape in zip(graph.inputs, shapes, strict=True):
         match_shape(name, graph[name].tensor, shape, sizes)
     for a, b, name in graph.assumed:
@@ -72,17 +84,18 @@ def _value(graph: Graph, node: Node, arguments: list[Any], sizes: dict[str, int]
     if node.op == "item":
         return arguments[0][node.attrs["index"]]
     if node.body is not None:
-        return _call(node, arguments, dtype)
+        return _call(node, arguments, sizes, dtype)
     attrs = {key: resolve(value, sizes) for key, value in node.attrs.items()}
     kind = numpy_dtype(node.tensor.dtype)
     result = np.asarray(OPS[node.op].numpy(*arguments, **attrs))
     return _wide(result.astype(kind, copy=False) if dtype is None or kind.kind != "f" else result, dtype)
 
 
-def _call(node: Node, arguments: list[Any], dtype: str | None) -> Any:
+def _call(node: Node, arguments: list[Any], sizes: dict[str, int], dtype: str | None) -> Any:
     body = node.body
     assert body is not None
-    outputs, _ = evaluate(body, arguments[: len(body.inputs)], dtype)
+    inputs = len(body.inputs)
+    outputs, _ = evaluate(body, arguments[:inputs], dtype, params=arguments[inputs:] or None, sizes=sizes)
     return outputs if isinstance(node.type, tuple) else outputs[0]
 
 

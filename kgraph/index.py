@@ -49,7 +49,8 @@ class Index:
         total = dict(self.terms)
         for atom, factor in other.terms:
             total[atom] = total.get(atom, 0) + factor
-        return Index(tuple((atom, factor) for atom, factor in total.items() if factor != 0), self.offset + other.offset)
+        terms = tuple((atom, factor) for atom, factor in total.items() if factor != 0)
+        return _rejoined(Index(terms, self.offset + other.offset))
 
     def __mul__(self, factor: Dim) -> Index:
         if factor == 0:
@@ -175,6 +176,18 @@ def unflatten(position: Index, shape: Shape) -> list[Index]:
         indices.append(position % size)
         position = position // size
     return [*([position] if shape else []), *reversed(indices)]
+
+
+def _rejoined(value: Index) -> Index:
+    """(p // d) * d + p % d is p again."""
+    factors = dict(value.terms)
+    for atom, factor in value.terms:
+        if isinstance(atom, Floor) and atom.rest:
+            quotient = Floor(atom.value, atom.divisor, False)
+            if factors.get(quotient) == factor * atom.divisor:
+                kept = tuple(term for term in value.terms if term[0] not in (atom, quotient))
+                return Index(kept, value.offset) + atom.value * factor
+    return value
 
 
 def _below(value: Index, bound: Dim) -> bool:

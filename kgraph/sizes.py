@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+import numpy as np
+
 from kgraph.errors import NotTracedError, ShapeError
 
-Monomial = tuple["str | Quotient", ...]
+Monomial = tuple["str | Quotient | Least", ...]
 _assumed: ContextVar[list[tuple[Dim, Dim]] | None] = ContextVar("assumed", default=None)
 _used: dict[str, count[int]] = {}
 
@@ -29,30 +31,46 @@ class Quotient:
 
 
 @dataclass(frozen=True)
+class Least:
+    """`min(value, 0)`: what is missing where a slice asks for more than there may be."""
+
+    value: Dim
+
+    def __str__(self) -> str:
+        return f"min({self.value}, 0)"
+
+
+@dataclass(frozen=True)
 class Size:
     """A size known only at the call: a sum of products of named axes. Arithmetic keeps it in one normal form."""
 
     terms: tuple[tuple[Monomial, int], ...]
 
     def __add__(self, other: Dim) -> Dim:
+        if not isinstance(other, (int, np.integer, Size)):
+            return NotImplemented  # a symbol adds the size to itself
         return _size([*self.terms, *_terms(other)])
 
     def __mul__(self, other: Dim) -> Dim:
+        if not isinstance(other, (int, np.integer, Size)):
+            return NotImplemented
         return _size((_sorted(*a, *b), m * n) for a, m in self.terms for b, n in _terms(other))
 
     def __neg__(self) -> Dim:
         return self * -1
 
     def __sub__(self, other: Dim) -> Dim:
-        return self + other * -1
+        return self + -other if isinstance(other, (int, np.integer, Size)) else NotImplemented
 
     def __rsub__(self, other: Dim) -> Dim:
-        return -self + other
+        return -self + other if isinstance(other, (int, np.integer)) else NotImplemented
 
     __radd__ = __add__
     __rmul__ = __mul__
 
     def __floordiv__(self, divisor: Dim) -> Dim:
+        if not isinstance(divisor, (int, np.integer, Size)):
+            return NotImplemented
         exact = divide(self, divisor)
         return exact if exact is not None else Size((((Quotient(self, divisor),), 1),))
 
@@ -60,6 +78,8 @@ class Size:
         return Size((((Quotient(value, self),), 1),))
 
     def __mod__(self, divisor: Dim) -> Dim:
+        if not isinstance(divisor, (int, np.integer, Size)):
+            return NotImplemented
         return self - self // divisor * divisor
 
     def __str__(self) -> str:
@@ -130,6 +150,52 @@ def divide(value: Dim, divisor: Dim) -> Dim | None:
     return _size(quotients)
 
 
+def minimum(a: Dim, b: Dim) -> Dim:
+    """The smaller of two sizes."""
+    if isinstance(a, int) and isinstance(b, int):
+        return min(a, b)
+    gap = a - b
+    if at_least_zero(gap):
+        return b
+    if at_least_zero(-gap):
+        return a
+    if gap.terms[0][1] < 0:  # one spelling for min(a, b) and min(b, a), so that differences of them cancel
+        return a + Size((((Least(-gap),), 1),))
+    return b + Size((((Least(gap),), 1),))
+
+
+def maximum(a: Dim, b: Dim) -> Dim:
+    """The larger of two sizes."""
+    return a + b - minimum(a, b)
+
+
+def at_least_zero(value: Dim) -> bool | None:
+    """Whether a difference of sizes is never negative (True), always (False), or known only at the call (None)."""
+    factors = [factor for _, factor in _terms(value)]
+    least = next((atom for atoms, _ in _terms(value) for atom in atoms if isinstance(atom, Least)), None)
+    if least is not None and (least,) in dict(_terms(value)):
+        missing = value + dict(_terms(value))[(least,)] * (least.value - Size((((least,), 1),)))  # least.value <= 0
+        there = value - Size((((least,), dict(_terms(value))[(least,)]),))  # least.value >= 0
+        one = at_least_zero(missing) or at_least_zero(missing + least.value)
+        other = at_least_zero(there) or at_least_zero(there - least.value)
+        return True if one and other else None
+    if any(isinstance(atom, Least) for atoms, _ in _terms(value) for atom in atoms):
+        return None
+    if all(factor >= 0 for factor in factors):
+        return True
+    constant = dict(_terms(value)).get((), 0)
+    return False if constant < 0 and all(factor <= 0 for factor in factors) else None
+
+
+def assume_at_least_zero(value: Dim) -> None:
+    """Note that a call must bring sizes with which this is not negative; raises ShapeError where none are."""
+    known = at_least_zero(value)
+    if known is False:
+        raise ShapeError(f"{value} is negative")
+    if known is None:
+        unify(0, Size((((Least(value),), 1),)))
+
+
 def resolve(value: Any, sizes: Mapping[str, int]) -> Any:
     """`value` with every Size in it, at any depth of tuples and lists, replaced by its number."""
     if isinstance(value, Size):
@@ -137,6 +203,11 @@ def resolve(value: Any, sizes: Mapping[str, int]) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(resolve(item, sizes) for item in value)
     return value
+
+
+def substitute(value: Any, sizes: Mapping[str, Dim]) -> Any:
+    """`value` with these axes replaced by other sizes, and all others as they are."""
+    return resolve(value, {name: axis(name) for name in axes_of(value)} | dict(sizes))  # type: ignore[arg-type]
 
 
 def rename_axes(value: Any, names: Mapping[str, str]) -> Any:
@@ -162,7 +233,7 @@ def unify(a: Dim, b: Dim) -> Dim:
     """The size that two axes share. Where one is known only at the call, equality is assumed, and checked then."""
     if a == b:
         return a
-    if isinstance(a, int) and isinstance(b, int):
+    if _never_zero(a - b):
         raise ShapeError(f"{a} is not {b}")
     found = _assumed.get()
     if found is not None:
@@ -199,8 +270,14 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
     return tuple(result)
 
 
+def _never_zero(gap: Dim) -> bool:
+    """Whether two sizes with this difference are equal for no value of the axes, or only where they are empty."""
+    plain = not any(isinstance(atom, Least) for atoms, _ in _terms(gap) for atom in atoms)
+    return plain and len({factor > 0 for _, factor in _terms(gap)}) == 1
+
+
 def _terms(value: Dim) -> tuple[tuple[Monomial, int], ...]:
-    return value.terms if isinstance(value, Size) else (((), value),)
+    return value.terms if isinstance(value, Size) else (((), int(value)),)
 
 
 def _size(terms: Iterable[tuple[Monomial, int]]) -> Dim:
@@ -213,7 +290,7 @@ def _size(terms: Iterable[tuple[Monomial, int]]) -> Dim:
     return Size(tuple(sorted(kept.items(), key=lambda term: (-len(term[0]), list(map(str, term[0]))))))
 
 
-def _sorted(*atoms: str | Quotient) -> Monomial:
+def _sorted(*atoms: str | Quotient | Least) -> Monomial:
     return tuple(sorted(atoms, key=str))
 
 
@@ -226,17 +303,23 @@ def _factor_text(value: Dim) -> str:
     return str(value) if isinstance(value, int) else f"({value})"
 
 
-def _atom_axes(atom: str | Quotient) -> frozenset[str]:
+def _atom_axes(atom: str | Quotient | Least) -> frozenset[str]:
+    if isinstance(atom, Least):
+        return axes_of(atom.value)
     return axes_of((atom.value, atom.divisor)) if isinstance(atom, Quotient) else frozenset((atom,))
 
 
-def _atom_value(atom: str | Quotient, sizes: Mapping[str, int]) -> int:
+def _atom_value(atom: str | Quotient | Least, sizes: Mapping[str, int]) -> int:
+    if isinstance(atom, Least):
+        return minimum(resolve(atom.value, sizes), 0)  # type: ignore[return-value]
     if isinstance(atom, Quotient):
-        return int(resolve(atom.value, sizes)) // int(resolve(atom.divisor, sizes))
+        return resolve(atom.value, sizes) // resolve(atom.divisor, sizes)
     return sizes[atom]
 
 
-def _atom_renamed(atom: str | Quotient, names: Mapping[str, str]) -> str | Quotient:
+def _atom_renamed(atom: str | Quotient | Least, names: Mapping[str, str]) -> str | Quotient | Least:
+    if isinstance(atom, Least):
+        return Least(rename_axes(atom.value, names))
     if isinstance(atom, Quotient):
         return Quotient(rename_axes(atom.value, names), rename_axes(atom.divisor, names))
     return names.get(atom, atom)

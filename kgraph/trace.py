@@ -153,6 +153,16 @@ def tracing(scope: str = "", training: bool | None = None) -> Iterator[Trace]:
         _active.reset(token)
 
 
+@contextmanager
+def suspended() -> Iterator[None]:
+    """Inside the block, no trace is under way: weights are made with numbers, wherever their layer is first called."""
+    token = _active.set(None)
+    try:
+        yield
+    finally:
+        _active.reset(token)
+
+
 def active() -> Trace | None:
     """The innermost trace under way."""
     return _active.get()
@@ -182,7 +192,7 @@ def is_symbolic(args: Iterable[Any], attrs: Mapping[str, Any] | None = None) -> 
     """Whether a call must be recorded: it meets a symbol, a variable while tracing, or a size not yet known."""
     inside = _active.get() is not None
     for arg in args:
-        if isinstance(arg, Symbol) or (inside and hasattr(arg, "as_symbol")):
+        if isinstance(arg, (Symbol, Size)) or (inside and hasattr(arg, "as_symbol")):
             return True
     return bool(attrs) and any(axes_of(value) for value in attrs.values())  # type: ignore[union-attr]
 
@@ -190,6 +200,7 @@ def is_symbolic(args: Iterable[Any], attrs: Mapping[str, Any] | None = None) -> 
 def record(op: Op, args: Sequence[Any], attrs: Mapping[str, Any]) -> Symbol:
     """The symbol of one op on these arguments, cast and typed."""
     inputs = [arg.as_symbol() if hasattr(arg, "as_symbol") else arg for arg in args]
+    inputs = [record(OPS["size"], (), {"dim": arg}) if isinstance(arg, Size) else arg for arg in inputs]
     if any(isinstance(arg, Symbol) and arg.type is None for arg in inputs):  # a pattern of a rewrite rule
         return Symbol(op.name, tuple(map(pattern_operand, inputs)), attrs)
     inputs = [arg if isinstance(arg, (Symbol, int, float)) else np.asarray(arg) for arg in inputs]
@@ -235,6 +246,8 @@ def as_symbol(value: Any, dtype: str | None = None) -> Symbol:
     """A value as a symbol, cast to dtype."""
     if hasattr(value, "as_symbol"):
         value = value.as_symbol()
+    if isinstance(value, Size):
+        value = record(OPS["size"], (), {"dim": value})
     if not isinstance(value, Symbol):
         value = as_array(value)
         wanted = numpy_dtype(dtype or strong(type_of(value).dtype))

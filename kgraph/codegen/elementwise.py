@@ -1,0 +1,29 @@
+"""Kernels without reductions: every element of the output by itself."""
+
+from __future__ import annotations
+
+from kgraph.codegen.kernel import Kernel, Lines, Nest, Store, Sweep
+from kgraph.codegen.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread, stored
+from kgraph.sizes import product
+
+
+def elementwise(task: Task) -> Kernel:
+    """One kernel over as few loops as the addresses of the inputs allow; the last one runs inside a thread."""
+    kind = task.root.tensor
+    groups = kept(kind.shape, range(kind.rank))
+    while True:
+        values, loops = task.values(), loops_over(groups, kind.shape)
+        at = spread(loops, groups, kind.shape)
+        text, address = values.element(task.root.name, at), values.address(kind, at)
+        pair = mergeable(loops, values, task.names)
+        if pair is None:
+            break
+        groups[pair : pair + 2] = [groups[pair] + groups[pair + 1]]
+    store, lines = Store("out", address, stored(text, kind.dtype)), tuple(values.taken())
+    extent = product(loop.extent for loop in loops)
+    loops = renamed_loops(loops, task)
+    if len(loops) <= 1:
+        return task.kernel(Nest(tuple(loops), (Lines(lines, store),)), extent, CHUNK, values.stems)
+    rows = product(size for size in (kind.shape[axis] for group in groups[:-1] for axis in group))
+    nest = Nest(tuple(loops[:-1]), (Sweep((loops[-1],), lines, store),))
+    return task.kernel(nest, rows, CHUNK // estimate(loops[-1].extent), values.stems)

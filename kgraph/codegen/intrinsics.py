@@ -1,0 +1,75 @@
+"""What printed CPU kernels call besides scalar functions: number constructors, scratch memory, the tile of a product.
+
+Imported only when a kernel is compiled, since it needs numba.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+I64 = ir.IntType(64)
+
+
+def scratch(dtype: types.Type) -> Any:
+    """An intrinsic `scratch(n)`: n elements on the stack, aligned for vectors; n is a constant."""
+
+    @intrinsic
+    def take(context: Any, count: Any) -> Any:
+        size = int(count.literal_value)
+
+        def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            element = context.get_data_type(dtype)
+            room = cgutils.alloca_once(builder, ir.ArrayType(element, size))
+            room.align = 64
+            return builder.bitcast(room, element.as_pointer())
+
+        return types.CPointer(dtype)(types.IntegerLiteral(size)), build
+
+    return take
+
+
+def multiply_tile(name: str, dtype: types.Type) -> Any:
+    """An intrinsic that calls the micro-kernel `name` on pointers moved by element offsets."""
+    pointer, size = types.CPointer(dtype), types.int64
+
+    @intrinsic
+    def multiply(
+        context: Any, left: Any, start: Any, row: Any, step: Any, right: Any, panel: Any, depth: Any, tile: Any,
+        height: Any, again: Any,
+    ) -> Any:  # fmt: skip
+        element = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
+
+        def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            a, start, row, step, b, panel, depth, tile, height, again = values
+            a = builder.gep(a, [start], source_etype=element)
+            b = builder.gep(b, [panel], source_etype=element)
+            kinds = [a.type, I64, I64, b.type, I64, tile.type, I64, I64]
+            callee = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), kinds), name)
+            builder.call(callee, [a, row, step, b, depth, tile, height, builder.zext(again, I64)])
+            return context.get_dummy_value()
+
+        return types.void(pointer, size, size, size, pointer, size, size, pointer, size, types.boolean), build
+
+    return multiply
+
+
+_FLOATS = {"float32": types.float32, "float64": types.float64}
+_NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
+NAMES: dict[str, Any] = {
+    "__name__": "kgraph.codegen.generated",
+    **{name: getattr(types, name) for name in _NUMBERS},
+    "bool_": types.boolean,
+    "inf": float("inf"),
+    "nan": float("nan"),
+    **{f"scratch_{name}": scratch(dtype) for name, dtype in _FLOATS.items()},
+    **{
+        f"multiply_tile_{name}x{vectors}": multiply_tile(f"kg_tile_f{name[5:]}x{vectors}", dtype)
+        for name, dtype in _FLOATS.items()
+        for vectors in (1, 2)
+    },
+}

@@ -1,0 +1,197 @@
+"""What a kernel does, before it is printed for a target: its parameters, its loops, and what stands inside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kgraph.index import Loop
+from kgraph.sizes import Dim
+
+LOOP_NAMES = "ijklmpqrsuvw"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A pointer the kernel takes: its identifier, and the dtype of the elements."""
+
+    name: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """`target[address] = value`."""
+
+    target: str
+    address: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Statements as they are; one store may follow them."""
+
+    lines: tuple[str, ...]
+    store: Store | None = None
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """One result of a reduction: `combine` is an expression of {0}, what it holds, and {1}, the next element."""
+
+    name: str
+    dtype: str
+    initial: str
+    combine: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Loops that reduce elements into accumulators."""
+
+    loops: tuple[Loop, ...]
+    lines: tuple[str, ...]
+    accumulators: tuple[Accumulator, ...]
+
+
+@dataclass(frozen=True)
+class Find:
+    """A loop that looks for the extreme element: `found` ends as its position. better is an expression of {0}, {1}."""
+
+    loop: Loop
+    lines: tuple[str, ...]
+    value: str
+    better: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Loops that compute and store elements."""
+
+    loops: tuple[Loop, ...]
+    lines: tuple[str, ...]
+    store: Store
+
+
+Block = Lines | Fold | Find | Sweep
+
+
+@dataclass(frozen=True)
+class Nest:
+    """For each combination of the outer loops, in any order and in parallel: the blocks, one after the other."""
+
+    outer: tuple[Loop, ...]
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A reduction over axes that are not the last: rows are added up, for a strip of columns at a time."""
+
+    outer: tuple[Loop, ...]
+    column: Loop
+    loops: tuple[Loop, ...]
+    lines: tuple[str, ...]
+    accumulators: tuple[Accumulator, ...]  # their values and what comes after are functions of the column
+    after: tuple[str, ...]
+    store: Store
+
+
+@dataclass(frozen=True)
+class Strides:
+    """Distances in memory, in elements, of one operand of a contraction: along batch loops, rows and summed axes."""
+
+    batch: tuple[Dim, ...]
+    row: Dim
+    inner: tuple[Dim, ...]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A batch of matrix products out[b, m, n] = sum over k of left[b, m, k] * right[b, k, n], and what follows it.
+
+    right is read as panels (see `Pack`) on the CPU and in place on CUDA. The value of one sum is called `total` in
+    `lines` and `store`, where `row` and `column` are the loops over m and n.
+    """
+
+    left: str
+    right: str
+    dtype: str
+    batch: tuple[Loop, ...]
+    row: Loop
+    column: Loop
+    inner: tuple[Loop, ...]  # over k: one loop for each summed axis
+    run: int  # how many of the last of them the left operand lets be one
+    left_strides: Strides
+    right_strides: Strides  # row: the distance along n
+    panel_batch: tuple[bool, ...]  # the batch loops that right depends on
+    vectors: int  # vectors in a panel's width
+    lines: tuple[str, ...]
+    store: Store
+
+
+@dataclass(frozen=True)
+class Pack:
+    """right[b, k, n] copied into panels [b, n // width, k, n % width], with zeros past the last column."""
+
+    source: str
+    dtype: str
+    batch: tuple[Loop, ...]
+    column: Loop
+    inner: tuple[Loop, ...]
+    strides: Strides
+    vectors: int
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running reduction along one axis, for each combination of the outer loops."""
+
+    outer: tuple[Loop, ...]
+    loop: Loop
+    accumulator: Accumulator
+    store: Store
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Copy `base`, then for each position add or write a row of updates where the index says."""
+
+    outer: tuple[Loop, ...]  # the other axes: in parallel, since updates may meet
+    column: Loop  # the last of them, walked in strips
+    axis: Loop  # of the result
+    position: Loop  # of the indices
+    base: str
+    index: str  # the expression of one index
+    update: str
+    address: str  # in the result, where the axis' loop may be at any place
+    combine: str
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """Does each index lie in [low, high)? A kernel that finds one outside returns 1."""
+
+    loop: Loop
+    value: str
+    low: Dim
+    high: Dim
+
+
+Schedule = Nest | Columns | Product | Pack | Running | Scatter | Check
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A schedule with its parameters. Equal kernels are equal: names in it are canonical, so it is compiled once."""
+
+    parameters: tuple[Parameter, ...]  # inputs, then the output
+    sizes: tuple[str, ...]  # int64 parameters that follow the pointers
+    schedule: Schedule
+    extent: Dim  # values of the parallel index, in the canonical sizes
+    grain: int  # consecutive values that one thread takes: a constant, so that results do not depend on threads
+    dtype: str  # in which it computes: picks the scalar functions
+    stems: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # canonical name -> the graph's, for readers

@@ -1,0 +1,78 @@
+"""The native runtime of a process: tiles, pool and runner, compiled once per machine and then loaded from disk."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+from llvmlite import ir
+
+from kgraph import config
+from kgraph.codegen.native.host import host
+from kgraph.codegen.native.objects import compile_ir, define_symbol, load, lock
+from kgraph.codegen.native.pool import PARALLEL, RESET, emit_pool
+from kgraph.codegen.native.runner import RUN, emit_runner
+from kgraph.codegen.native.store import Store
+from kgraph.codegen.native.tile import TILES, emit_tiles
+
+_NAMES = (*TILES, PARALLEL, RESET, RUN)
+_loaded: list[Runtime] = []
+
+
+class Runtime:
+    """The functions of the runtime; generated objects call them by name."""
+
+    def __init__(self, symbols: dict[str, int]) -> None:
+        self.symbols = symbols
+        for name, address in symbols.items():
+            define_symbol(name, address)
+        word, pointer = ctypes.c_int64, ctypes.c_void_p
+        self._run = ctypes.CFUNCTYPE(word, pointer, word, pointer, word)(symbols[RUN])
+        self._reset = ctypes.CFUNCTYPE(None)(symbols[RESET])
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset)
+
+    def run(self, code: np.ndarray, steps: int, frame: np.ndarray, threads: int) -> int:
+        """Run an encoded plan without the GIL; 0, or what `runner.failure` takes apart."""
+        return self._run(code.ctypes.data, steps, frame.ctypes.data, threads)
+
+
+def runtime() -> Runtime:
+    """The runtime of this process, compiled or loaded at its first use."""
+    with lock:
+        if not _loaded:
+            _loaded.append(Runtime(load(_object(Store(config.cache_dir())), _NAMES)))
+        return _loaded[0]
+
+
+def emit_runtime() -> str:
+    """The LLVM IR of the runtime."""
+    module = ir.Module("kgraph_runtime")
+    emit_tiles(module)
+    emit_pool(module)
+    emit_runner(module)
+    return str(module)
+
+
+def _object(store: Store) -> bytes:
+    """The runtime's object file, from the store if this source made it there before."""
+    key = f"runtime {host().signature()} {source_digest()}"
+    payload = store.get(key)
+    if payload is None:
+        payload = compile_ir(emit_runtime(), unroll=False)
+        store.put(key, payload)
+    return payload
+
+
+@lru_cache(maxsize=1)
+def source_digest() -> str:
+    """A digest of this package's own source: machine code made by another version of it is never loaded."""
+    digest = hashlib.sha256()
+    for file in sorted(resources.files(__package__).iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".py"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,156 @@
+"""The inner kernels of every contraction: a small tile of the product, held in vector registers.
+
+    void kg_tile_f32x2(float *a, i64 row_stride, i64 k_stride, float *panel, i64 k,
+                       float *tile, i64 rows, i64 accumulate)
+
+    tile[r, c] = sum over j < k of a[r * row_stride + j * k_stride] * panel[j, c]     for r < rows and every column c
+
+Strides count elements. The panel is packed: k rows of as many columns as the tile has. `rows` lies between 1 and the
+rows of `tile_shape`; if `accumulate` is not 0 the sum is added to what the tile holds. There is a kernel for float32
+and for float64, one and two vectors wide; each is a jump to a body unrolled for the number of rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from llvmlite import ir
+
+from kgraph.codegen.native import emit
+from kgraph.codegen.native.emit import I64, PTR, VOID, number
+from kgraph.codegen.native.host import host
+
+TILES = {
+    "kg_tile_f32x1": ("float32", 1),
+    "kg_tile_f32x2": ("float32", 2),
+    "kg_tile_f64x1": ("float64", 1),
+    "kg_tile_f64x2": ("float64", 2),
+}
+_ARGUMENTS = (PTR, I64, I64, PTR, I64, PTR, I64, I64)
+_GROUP = 4  # rows that share one address register: x86 reaches base + 0, 1, 2 and (with one more register) 3 strides
+
+
+def tile_name(dtype: str, vectors: int) -> str:
+    """The symbol of the tile kernel for this dtype and width."""
+    return next(name for name, made_for in TILES.items() if made_for == (dtype, vectors))
+
+
+def emit_tiles(module: ir.Module) -> None:
+    """Add every tile kernel to a module."""
+    for name, (dtype, vectors) in TILES.items():
+        _emit_switch(module, name, dtype, vectors)
+
+
+def _emit_switch(module: ir.Module, name: str, dtype: str, vectors: int) -> None:
+    """The kernel users call: it passes its arguments on to the body for this many rows."""
+    made, build = emit.function(module, name, VOID, _ARGUMENTS)
+    impossible = made.append_basic_block("impossible")
+    choice = build.switch(made.args[6], impossible)
+    for rows in range(1, host().rows + 1):
+        body = Body(module, f"{name}_rows{rows}", dtype, vectors, rows).emit()
+        case = made.append_basic_block(f"rows{rows}")
+        choice.add_case(number(rows), case)
+        build.position_at_end(case)
+        build.call(body, made.args, tail="musttail")
+        build.ret_void()
+    build.position_at_end(impossible)
+    build.unreachable()
+
+
+@dataclass
+class Body:
+    """One kernel while it is emitted: a tile whose number of rows is known."""
+
+    module: ir.Module
+    name: str
+    dtype: str
+    vectors: int
+    rows: int
+    bases: list[ir.Value] = field(default_factory=list)  # variables: where each group of rows stands in a
+    sums: list[ir.Value] = field(default_factory=list)  # variables: `splits` sets of rows * vectors
+
+    def __post_init__(self) -> None:
+        cpu = host()
+        self.scalar = emit.SCALARS[self.dtype]
+        self.lanes = cpu.lanes(self.dtype)
+        self.vector = ir.VectorType(self.scalar, self.lanes)
+        self.splits = 1  # sums per element: a short chain of additions waits for itself
+        while 2 * self.splits * self.rows * self.vectors <= 2 * cpu.rows:
+            self.splits *= 2
+
+    def emit(self) -> ir.Function:
+        """The function: sum over k, in steps of `splits`, then one by one; add the sums up; store."""
+        made, build = emit.function(self.module, self.name, VOID, _ARGUMENTS, internal=True)
+        made.attributes.add("noinline")
+        emit.set_text_attribute(made, "prefer-vector-width", str(host().bits))
+        self.build = build
+        self.a, self.row_stride, self.k_stride, panel, self.k, self.tile, _, self.accumulate = made.args
+        for pointer in (self.a, panel, self.tile):
+            pointer.add_attribute("noalias")
+        self._start(panel)
+        self._sum()
+        self._finish()
+        return made
+
+    def _start(self, panel: ir.Value) -> None:
+        """Set the variables; from here on strides count bytes, so that a step is one short addition."""
+        build = self.build
+        size = number(emit.width(self.scalar))
+        self.row_stride, self.k_stride = build.mul(self.row_stride, size), build.mul(self.k_stride, size)
+        for first in range(0, self.rows, _GROUP):
+            base = emit.moved(build, self.a, build.mul(self.row_stride, number(first)))
+            self.bases.append(emit.variable(build, PTR, base))
+        self.panel = emit.variable(build, PTR, panel)
+        zero = ir.Constant(self.vector, None)
+        count = self.splits * self.rows * self.vectors
+        self.sums = [emit.variable(build, self.vector, zero) for _ in range(count)]
+
+    def _sum(self) -> None:
+        build = self.build
+        rest = build.and_(self.k, number(self.splits - 1))
+        with emit.loop(build, number(0), build.sub(self.k, rest), self.splits):
+            for split in range(self.splits):
+                self._step(split)
+        if self.splits > 1:
+            with emit.loop(build, number(0), rest):
+                self._step(0)
+
+    def _step(self, split: int) -> None:
+        """One value of k: a row of the panel times a column of a, into one set of sums."""
+        build = self.build
+        panel = emit.load(build, self.panel, PTR)
+        columns = [
+            emit.load(build, emit.at(build, panel, v * self.lanes, self.scalar), self.vector)
+            for v in range(self.vectors)
+        ]
+        emit.store(build, emit.at(build, panel, self.vectors * self.lanes, self.scalar), self.panel)
+        for row in range(self.rows):
+            factor = emit.splat(build, emit.load(build, self._address(row), self.scalar), self.lanes)
+            for v, column in enumerate(columns):
+                total = self.sums[(split * self.rows + row) * self.vectors + v]
+                emit.store(build, emit.multiply_add(build, factor, column, emit.load(build, total, self.vector)), total)
+        for base in self.bases:  # opaque: else a register for each sum of strides, and most of them on the stack
+            following = emit.moved(build, emit.load(build, base, PTR), self.k_stride)
+            emit.store(build, emit.opaque(build, following), base)
+
+    def _address(self, row: int) -> ir.Value:
+        base = emit.load(self.build, self.bases[row // _GROUP], PTR)
+        offset = self.build.mul(self.row_stride, number(row % _GROUP))
+        return emit.moved(self.build, base, offset)
+
+    def _finish(self) -> None:
+        """Add the sets of sums in a fixed order, then what the tile holds if asked to, and store."""
+        build = self.build
+        totals = [emit.load(build, total, self.vector) for total in self.sums]
+        while len(totals) > self.rows * self.vectors:
+            half = len(totals) // 2
+            totals = [build.fadd(low, high) for low, high in zip(totals[:half], totals[half:], strict=True)]
+        places = [emit.at(build, self.tile, i * self.lanes, self.scalar) for i in range(len(totals))]
+        with build.if_else(build.icmp_signed("!=", self.accumulate, number(0))) as (added, fresh):
+            with added:
+                for total, place in zip(totals, places, strict=True):
+                    emit.store(build, build.fadd(emit.load(build, place, self.vector), total), place)
+            with fresh:
+                for total, place in zip(totals, places, strict=True):
+                    emit.store(build, total, place)
+        build.ret_void()

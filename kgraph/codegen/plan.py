@@ -1,0 +1,198 @@
+"""From a fused graph to a plan: which kernels run in which order, on which memory, and what lives how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from kgraph.codegen.contraction import Contraction, Tile
+from kgraph.codegen.kernel import Check, Kernel
+from kgraph.codegen.ordered import checking
+from kgraph.codegen.schedule import schedule
+from kgraph.codegen.task import Task, body_of, task_of
+from kgraph.ir import LEAVES, Graph, Node
+from kgraph.sizes import Dim, axes_of
+from kgraph.types import numpy_dtype
+
+INDEXED = {"take": 1, "take_along_axis": 1, "scatter_add": 1, "scatter_set": 1}  # which argument holds the indices
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Memory for one value. place: input, param, const, result, arena, or prepared (made from weights alone)."""
+
+    name: str
+    dtype: str
+    elements: Dim
+    place: str
+
+    @property
+    def bytes(self) -> Dim:
+        return self.elements * numpy_dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel call: the buffers it is given, and the graph's names of the sizes it takes."""
+
+    kernel: Kernel
+    buffers: tuple[str, ...]
+    axes: tuple[str, ...]
+    node: str
+    table: str = ""  # of a check: what the indices point into
+
+
+@dataclass
+class Plan:
+    """Everything but machine code and addresses."""
+
+    graph: Graph
+    buffers: dict[str, Buffer] = field(default_factory=dict)
+    alias: dict[str, str] = field(default_factory=dict)  # a view -> the buffer it looks at
+    steps: list[Step] = field(default_factory=list)
+    prepare: list[Step] = field(default_factory=list)  # run again only when a weight has changed
+
+    def buffer(self, name: str) -> Buffer:
+        """The memory in which a value lies."""
+        return self.buffers[self.root(name)]
+
+    def root(self, name: str) -> str:
+        """The name of that memory."""
+        while name in self.alias:
+            name = self.alias[name]
+        return name
+
+    @property
+    def checks(self) -> bool:
+        """Whether a call may be refused after it has begun."""
+        return any(isinstance(step.kernel.schedule, Check) for step in self.steps)
+
+    def lifetimes(self) -> dict[str, tuple[int, int]]:
+        """For each buffer in the arena: the first step that writes it, and the last that uses it."""
+        spans: dict[str, tuple[int, int]] = {}
+        for number, step in enumerate(self.steps):
+            for name in step.buffers:
+                if self.buffers[name].place == "arena":
+                    spans[name] = (spans.get(name, (number, 0))[0], number)
+        return spans
+
+
+def plan(graph: Graph, tile: Tile) -> Plan:
+    """The plan of a fused graph. tile: how large the target's tiles are."""
+    graph, copies = with_results_of_their_own(graph)
+    made = Plan(graph)
+    static = _static(graph)
+    results = copies | {_viewed(graph, name) for name in graph.results if name not in copies}
+    for node in graph:
+        if node.op == "reshape" and node.name not in copies:
+            made.alias[node.name] = graph.arguments(node.name)[0]
+        else:
+            place = _place(node, results, static)
+            made.buffers[node.name] = Buffer(node.name, node.tensor.dtype, node.tensor.size, place)
+    for node in graph:
+        if node.name in made.buffers and node.op not in LEAVES:
+            _add_steps(made, node, static, tile)
+    return made
+
+
+def with_results_of_their_own(graph: Graph) -> tuple[Graph, set[str]]:
+    """A copy in which every result has memory of its own, never a view of an input; and the nodes that copy for it."""
+    graph, taken = graph.copy(), set()
+    copies: set[str] = set()
+    for position, name in enumerate(graph.results):
+        root = _viewed(graph, name)
+        if graph[root].op in LEAVES or root in taken:
+            kind = graph[name].tensor
+            copy = Node(graph.fresh(f"{name}/copy"), "reshape", kind, {"shape": kind.shape}, graph[name].origin)
+            name = root = graph.add(copy, name)
+            copies.add(name)
+        taken.add(root)
+        if position < len(graph.outputs):
+            graph.outputs[position] = name
+        else:
+            graph.updates[list(graph.updates)[position - len(graph.outputs)]] = name
+    return graph, copies
+
+
+def _viewed(graph: Graph, name: str) -> str:
+    while graph[name].op == "reshape":
+        name = graph.arguments(name)[0]
+    return name
+
+
+def _static(graph: Graph) -> set[str]:
+    """Values made from weights and constants alone, of a size that is known."""
+    static: set[str] = set()
+    for node in graph:
+        arguments = graph.arguments(node.name)
+        inherits = bool(arguments) and all(name in static for name in arguments) and not axes_of(node.tensor.shape)
+        if node.op in ("param", "const") or inherits:
+            static.add(node.name)
+    return static
+
+
+def _place(node: Node, results: set[str], static: set[str]) -> str:
+    if node.op in LEAVES:
+        return node.op
+    if node.name in results:
+        return "result"
+    return "prepared" if node.name in static else "arena"
+
+
+def _add_steps(made: Plan, node: Node, static: set[str], tile: Tile) -> None:
+    graph = made.graph
+    task, sources = task_of(graph, node)
+    buffers = [made.root(name) for name in sources] + [node.name]
+    steps = made.prepare if made.buffers[node.name].place == "prepared" else made.steps
+    _add_checks(made, node)
+    kernel = schedule(task, tile, _packed_ahead(task, sources, static))
+    if isinstance(kernel, Contraction):
+        steps += _packed(made, node, task, kernel, buffers, static, sources)
+    else:
+        steps.append(Step(kernel, tuple(buffers), tuple(task.axes), node.name))
+
+
+def _packed_ahead(task: Task, sources: list[str], static: set[str]) -> tuple[bool, bool]:
+    einsum = next((node for node in task.body if node.op == "einsum"), None)
+    if einsum is None:
+        return False, False
+    given = dict(zip(task.body.inputs, sources, strict=True))
+    left, *right = (given.get(name, "") in static for name in task.body.arguments(einsum.name))
+    return left, bool(right and right[0])
+
+
+def _packed(
+    made: Plan, node: Node, task: Task, found: Contraction, buffers: list[str], static: set[str], sources: list[str]
+) -> Iterable[Step]:
+    """The contraction after the packing of its right operand, which is shared by contractions that pack it alike."""
+    source = buffers[found.right]
+    ahead = sources[found.right] in static
+    same = (step for step in (*made.prepare, *made.steps) if step.kernel == found.pack and step.buffers[0] == source)
+    earlier = next(same, None)
+    name = earlier.buffers[1] if earlier else f"{node.name}:panels"
+    steps: list[Step] = []
+    if earlier is None:
+        dtype = task.body[task.body.inputs[found.right]].tensor.dtype
+        made.buffers[name] = Buffer(name, dtype, found.panels, "prepared" if ahead else "arena")
+        step = Step(found.pack, (source, name), tuple(task.axes), name)
+        (made.prepare if ahead else steps).append(step)
+    buffers[found.right] = name
+    return [*steps, Step(found.kernel, tuple(buffers), tuple(task.axes), node.name)]
+
+
+def _add_checks(made: Plan, node: Node) -> None:
+    """A step that looks at the indices of a gather or scatter before anything is read or written with them."""
+    body, sources = body_of(made.graph, node)
+    given = dict(zip(body.inputs, sources, strict=True))
+    for reader in body:
+        if reader.op not in INDEXED:
+            continue
+        table, indices = (body[body.arguments(reader.name)[slot]] for slot in (0, INDEXED[reader.op]))
+        if indices.name not in given:
+            continue  # constants were checked when the graph was made
+        name = given.get(table.name, table.name)
+        wraps = name not in made.graph or made.graph[name].op != "param"  # a weight is a table, a tensor an array
+        kernel, axes = checking(indices.tensor, table.tensor, reader.attrs["axis"], wraps)
+        step = Step(kernel, (made.root(given[indices.name]),), axes, reader.name, name)
+        if not any(one.kernel == kernel and one.buffers == step.buffers for one in made.steps):
+            made.steps.append(step)

@@ -1,0 +1,151 @@
+"""A plan with machine code: arrays in, arrays out. Safe to call from many threads, and after a fork."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kgraph import config
+from kgraph.codegen import jit
+from kgraph.codegen.layout import layout
+from kgraph.codegen.native.host import tile_shape
+from kgraph.codegen.native.runner import Step as Record
+from kgraph.codegen.native.runner import encode, failure
+from kgraph.codegen.native.runtime import runtime
+from kgraph.codegen.plan import Plan, Step, plan
+from kgraph.codegen.show import shown_source
+from kgraph.errors import RangeError
+from kgraph.ir import Graph
+from kgraph.sizes import Dim, resolve
+from kgraph.types import numpy_dtype
+
+
+@dataclass
+class Context:
+    """The memory of one call under way: the arena, and the frame of addresses and sizes that kernels read."""
+
+    frame: np.ndarray
+    arena: np.ndarray
+
+
+class Program:
+    """The CPU's kernels of one graph, in order. inputs and outputs are arrays of the right dtype, in C order."""
+
+    def __init__(self, graph: Graph, threads: int | None = None) -> None:
+        self.plan: Plan = plan(graph, tile_shape)
+        self.threads = threads or config.num_threads()
+        self._slots: dict[Any, int] = {}
+        self._code = self._encoded(self.plan.steps)
+        self._prepare = self._encoded(self.plan.prepare)
+        self._constants = self._constant_arrays()
+        self._params = [(node.name, node.attrs["variable"]) for node in self.plan.graph if node.op == "param"]
+        self._prepared = {
+            name: aligned(int(resolve(buffer.bytes, {})))
+            for name, buffer in self.plan.buffers.items()
+            if buffer.place == "prepared"
+        }
+        self._versions: list[int] | None = None
+        self._idle: dict[tuple[tuple[str, int], ...], list[Context]] = {}
+
+    def _encoded(self, steps: Sequence[Step]) -> np.ndarray:
+        return encode(self._record(step) for step in steps)
+
+    def _record(self, step: Step) -> Record:
+        names = {short: axis for short, axis in zip(step.kernel.sizes, step.axes, strict=True)}
+        slots = [self._slot(("buffer", name)) for name in step.buffers] + [self._slot(("size", a)) for a in step.axes]
+        address = jit.address_of(step.kernel, shown_source(step))
+        extent = self._slot(("extent", _in_axes(step.kernel.extent, names)))
+        return Record(address, extent, step.kernel.grain, slots)
+
+    def _slot(self, key: Any) -> int:
+        return self._slots.setdefault(key, len(self._slots))
+
+    def _constant_arrays(self) -> dict[str, np.ndarray]:
+        found = {}
+        for node in self.plan.graph:
+            if node.op == "const":
+                found[node.name] = np.ascontiguousarray(node.attrs["value"], numpy_dtype(node.tensor.dtype))
+        return found
+
+    def run(
+        self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], sizes: Mapping[str, int]
+    ) -> dict[Any, np.ndarray]:
+        """Fill the outputs; returns the new value of each state variable. Raises RangeError for a bad index."""
+        self._refresh()
+        key = tuple(sizes.items())
+        idle = self._idle.setdefault(key, [])
+        context = idle.pop() if idle else self._context(sizes)
+        frame, graph = context.frame, self.plan.graph
+        updates = [np.empty(graph[n].tensor.shape, numpy_dtype(graph[n].tensor.dtype)) for n in graph.updates.values()]
+        names = [*graph.inputs, *graph.outputs, *graph.updates.values()]
+        for name, array in zip(names, (*inputs, *outputs, *updates), strict=True):
+            slot = self._slots.get(("buffer", self.plan.root(name)))
+            if slot is not None:
+                frame[slot] = array.__array_interface__["data"][0]
+        failed = runtime().run(self._code, len(self.plan.steps), frame, self.threads)
+        if failed:
+            self._refuse(failed, inputs, context)
+        idle.append(context)
+        params = [graph[param].attrs["variable"] for param in graph.updates]
+        return dict(zip(params, updates, strict=True))
+
+    def _refresh(self) -> None:
+        """Redo what was made from weights alone, if a weight has changed since."""
+        versions = [variable.version for _, variable in self._params]
+        if versions == self._versions or not self.plan.prepare:
+            return
+        frame = self._frame({})
+        failed = runtime().run(self._prepare, len(self.plan.prepare), frame, self.threads)
+        assert not failed, "preparing weights cannot be refused"
+        self._versions = versions
+
+    def _context(self, sizes: Mapping[str, int]) -> Context:
+        found = layout(self.plan, sizes)
+        frame, arena = self._frame(sizes), aligned(found.size)
+        for name, offset in found.offsets.items():
+            frame[self._slots["buffer", name]] = arena.ctypes.data + offset
+        return Context(frame, arena)
+
+    def _frame(self, sizes: Mapping[str, int]) -> np.ndarray:
+        """Sizes, extents and the addresses that are the same in every call."""
+        frame = np.zeros(len(self._slots), np.int64)
+        arrays = {**self._constants, **self._prepared, **{name: v.value for name, v in self._params}}
+        for (kind, what), slot in self._slots.items():
+            if kind == "buffer":
+                frame[slot] = arrays[what].ctypes.data if what in arrays else 0
+            elif kind == "size":
+                frame[slot] = sizes.get(what, 0)
+            else:
+                frame[slot] = resolve(what, sizes) if sizes or isinstance(what, int) else 0
+        return frame
+
+    def _refuse(self, failed: int, inputs: Sequence[np.ndarray], context: Context) -> None:
+        step = self.plan.steps[failure(failed)[0]]
+        node, graph = self.plan.graph[step.buffers[0]], self.plan.graph
+        bound = resolve(
+            _in_axes(step.kernel.schedule.high, dict(zip(step.kernel.sizes, step.axes, strict=True))),  # type: ignore[union-attr]
+            {a: int(context.frame[self._slots["size", a]]) for a in step.axes},
+        )
+        given = dict(zip(graph.inputs, inputs, strict=True)).get(node.name)
+        outside = (
+            "an index"
+            if given is None
+            else f"index {given[(given < -bound) | (given >= bound)].flat[0] if ((given < -bound) | (given >= bound)).any() else given.min()}"
+        )
+        raise RangeError(f"{step.node}: {outside} is outside of the {bound} entries of {step.table or 'the axis'}")
+
+
+def aligned(size: int) -> np.ndarray:
+    """Uninitialised bytes at an address that vectors like."""
+    raw = np.empty(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size]
+
+
+def _in_axes(size: Dim, names: Mapping[str, str]) -> Dim:
+    from kgraph.sizes import rename_axes
+
+    return rename_axes(size, names)

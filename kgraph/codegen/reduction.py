@@ -1,0 +1,213 @@
+"""Kernels that reduce: sums, softmax, normalisation, their gradients. The reductions of one kernel share their axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kgraph.codegen.kernel import Accumulator, Block, Columns, Find, Fold, Kernel, Lines, Nest, Store, Sweep
+from kgraph.codegen.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread, stored
+from kgraph.codegen.values import Values, constructor
+from kgraph.index import Index, Loop
+from kgraph.ir import Node
+from kgraph.op import OPS
+from kgraph.sizes import product
+from kgraph.types import TensorType
+
+STRIP = 64  # columns that a thread adds up at a time
+
+
+@dataclass
+class Frame:
+    """The tensor that is reduced, the axes along which, and the loops over them."""
+
+    kind: TensorType
+    axes: tuple[int, ...]
+    outer_groups: list[list[int]]
+    inner_groups: list[list[int]]
+
+    @property
+    def outer(self) -> list[Loop]:
+        return loops_over(self.outer_groups, self.kind.shape)
+
+    @property
+    def inner(self) -> list[Loop]:
+        return loops_over(self.inner_groups, self.kind.shape, len(self.outer_groups))
+
+    @property
+    def at(self) -> list[Index]:
+        """The index of the element that the loops are at."""
+        return spread([*self.outer, *self.inner], [*self.outer_groups, *self.inner_groups], self.kind.shape)
+
+    @property
+    def row(self) -> list[Index]:
+        """The same with 0 along the reduced axes."""
+        return [Index() if axis in self.axes else one for axis, one in enumerate(self.at)]
+
+    def row_of(self, kind: TensorType) -> list[Index]:
+        """The index of a row's result, whether it kept the reduced axes or not."""
+        return (
+            self.row
+            if kind.rank == self.kind.rank
+            else [one for axis, one in enumerate(self.at) if axis not in self.axes]
+        )
+
+    def is_row(self, kind: TensorType) -> bool:
+        """Whether a value of this type has one element for each row."""
+        if kind.rank != self.kind.rank:
+            return kind.rank == self.kind.rank - len(self.axes)
+        return all(kind.shape[axis] == 1 for axis in self.axes)
+
+    def merge(self, values: Values, names: dict[str, str]) -> bool:
+        """Make one loop of two where every address allows it; False when none is left to merge."""
+        for groups, loops in ((self.outer_groups, self.outer), (self.inner_groups, self.inner)):
+            pair = mergeable(loops, values, names)
+            if pair is not None:
+                groups[pair : pair + 2] = [groups[pair] + groups[pair + 1]]
+                return True
+        return False
+
+
+def reductions(task: Task) -> list[Node]:
+    """The reductions of a body, in dataflow order."""
+    return [node for node in task.body if node.op in OPS and OPS[node.op].kind == "reduce"]
+
+
+def reducing(task: Task) -> Kernel:
+    """The kernel of a body with reductions."""
+    found = reductions(task)
+    kind = task.body[task.body.arguments(found[0].name)[0]].tensor
+    axes = tuple(found[0].attrs["axes"])
+    others = [axis for axis in range(kind.rank) if axis not in axes]
+    frame = Frame(kind, axes, kept(kind.shape, others), kept(kind.shape, axes))
+    if OPS[found[0].op].combine is None:
+        return _finding(task, found[0], frame)
+    after_last = frame.outer_groups and frame.inner_groups and frame.outer_groups[-1] > frame.inner_groups[-1]
+    return _columns(task, found, frame) if after_last else _rows(task, found, frame)
+
+
+def _rows(task: Task, found: Sequence[Node], frame: Frame) -> Kernel:
+    """Each row by itself: a loop for every reduction that needs the ones before, then one that stores."""
+    while True:
+        values = task.values()
+        blocks: list[Block] = []
+        for level in levels(task, found):
+            blocks.append(_fold(task, frame, values, level))
+            blocks += _row_lines(task, frame, values)
+        blocks.append(_last(task, frame, values))
+        if not frame.merge(values, task.names):
+            break
+    outer = renamed_loops(frame.outer, task)
+    inner = product(loop.extent for loop in frame.inner)
+    extent = product(loop.extent for loop in frame.outer)
+    return task.kernel(Nest(tuple(outer), tuple(blocks)), extent, CHUNK // estimate(inner), values.stems)
+
+
+def levels(task: Task, found: Sequence[Node]) -> list[list[Node]]:
+    """The reductions in rounds: each round needs only the results of those before."""
+    depth: dict[str, int] = {}
+    for node in task.body:
+        before = max((depth[name] for name in task.body.arguments(node.name)), default=0)
+        depth[node.name] = before + (node in found)
+    rounds: dict[int, list[Node]] = {}
+    for node in found:
+        rounds.setdefault(depth[node.name], []).append(node)
+    return [rounds[number] for number in sorted(rounds)]
+
+
+def accumulators(task: Task, values: Values, frame: Frame, level: Sequence[Node]) -> tuple[Accumulator, ...]:
+    """What one round adds up, elements of the frame being known."""
+    made = []
+    for node in level:
+        op, source = OPS[node.op], task.body.arguments(node.name)[0]
+        text = values.element(source, frame.at)
+        kind = constructor(node.tensor.dtype)
+        value = op.scalar.format(text, T=kind) if op.scalar else text
+        assert op.initial is not None and op.combine is not None
+        name = f"a{len(values.stems)}"
+        values.stems[name] = node.name
+        made.append(Accumulator(name, node.tensor.dtype, op.initial.format(T=kind), op.combine, value))
+    return tuple(made)
+
+
+def _fold(task: Task, frame: Frame, values: Values, level: Sequence[Node]) -> Fold:
+    before = dict(values.known)
+    made = accumulators(task, values, frame, level)
+    lines = tuple(values.taken())
+    values.known = before
+    _know(values, frame, level, made)
+    return Fold(tuple(renamed_loops(frame.inner, task)), lines, made)
+
+
+def _know(values: Values, frame: Frame, level: Sequence[Node], made: Sequence[Accumulator]) -> None:
+    for node, accumulator in zip(level, made, strict=True):
+        values.known[(node.name, tuple(frame.row_of(node.tensor)))] = accumulator.name
+
+
+def _row_lines(task: Task, frame: Frame, values: Values) -> list[Block]:
+    """What follows from a row's results alone is computed once a row: the mean from the sum."""
+    for node in task.body:
+        if node.op not in OPS or OPS[node.op].kind != "map" or node is task.root or not frame.is_row(node.tensor):
+            continue
+        place = (node.name, tuple(frame.row_of(node.tensor)))
+        sources = [task.body[name] for name in task.body.arguments(node.name)]
+        if place in values.known or not any(_is_known(values, frame, source) for source in sources):
+            continue
+        if all(_is_known(values, frame, source) or source.op in ("input", "const", "size") for source in sources):
+            values.known[place] = values.let(node.name, values.expression(node, list(place[1])))
+    lines = values.taken()
+    return [Lines(tuple(lines))] if lines else []
+
+
+def _is_known(values: Values, frame: Frame, node: Node) -> bool:
+    return frame.is_row(node.tensor) and (node.name, tuple(frame.row_of(node.tensor))) in values.known
+
+
+def _last(task: Task, frame: Frame, values: Values) -> Block:
+    kind = task.root.tensor
+    if frame.is_row(kind):
+        at = frame.row_of(kind)
+        text = values.element(task.root.name, at)
+        return Lines(tuple(values.taken()), Store("out", values.address(kind, at), stored(text, kind.dtype)))
+    text = values.element(task.root.name, frame.at)
+    store = Store("out", values.address(kind, frame.at), stored(text, kind.dtype))
+    return Sweep(tuple(renamed_loops(frame.inner, task)), tuple(values.taken()), store)
+
+
+def _columns(task: Task, found: Sequence[Node], frame: Frame) -> Kernel:
+    """Rows are read in the order of memory and added up into a strip of columns."""
+    assert len(levels(task, found)) == 1, "columns take one round of reductions"
+    while True:
+        values = task.values()
+        made = accumulators(task, values, frame, found)
+        lines = tuple(values.taken())
+        values.known = {}
+        _know(values, frame, found, made)
+        last = _last(task, frame, values)
+        if not frame.merge(values, task.names):
+            break
+    assert isinstance(last, Lines) and last.store is not None
+    *outer, column = renamed_loops(frame.outer, task)
+    inner = tuple(renamed_loops(frame.inner, task))
+    schedule = Columns(tuple(outer), column, inner, lines, made, last.lines, last.store)
+    work = STRIP * estimate(product(loop.extent for loop in frame.inner))
+    *rest, width = [loop.extent for loop in frame.outer]
+    return task.kernel(schedule, product(rest) * ((width + STRIP - 1) // STRIP), CHUNK // work, values.stems)
+
+
+def _finding(task: Task, node: Node, frame: Frame) -> Kernel:
+    """argmax and argmin: the position of the first extreme element, a NaN counting as one."""
+    values = task.values()
+    (inner,) = frame.inner or [Loop("z", 1)]
+    if not frame.inner:
+        frame.inner_groups.append([frame.axes[0]])
+    text = values.element(task.body.arguments(node.name)[0], frame.at)
+    sign = ">" if node.op == "argmax" else "<"
+    (loop,) = renamed_loops([inner], task) if frame.inner else [inner]
+    block = Find(
+        loop, tuple(values.taken()), text, f"{{1}} {sign} {{0}} or ({{1}} != {{1}} and {{0}} == {{0}})", "found"
+    )
+    values.known[(node.name, tuple(frame.row_of(node.tensor)))] = f"{constructor(node.tensor.dtype)}(found)"
+    nest = Nest(tuple(renamed_loops(frame.outer, task)), (block, _last(task, frame, values)))
+    extent = product(one.extent for one in frame.outer)
+    return task.kernel(nest, extent, CHUNK // estimate(inner.extent), values.stems)

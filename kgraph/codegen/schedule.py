@@ -1,0 +1,30 @@
+"""From a node of the fused graph to the kernel that computes it: which loops, in which order, around what."""
+
+from __future__ import annotations
+
+from kgraph.codegen.contraction import Contraction, Tile, contracting, summing
+from kgraph.codegen.elementwise import elementwise
+from kgraph.codegen.kernel import Kernel
+from kgraph.codegen.ordered import run_along, scatter
+from kgraph.codegen.reduction import STRIP, reducing
+from kgraph.codegen.task import Task
+from kgraph.op import OPS
+
+
+def kinds(task: Task) -> set[str]:
+    """The kinds of ops in a body."""
+    return {OPS[node.op].kind for node in task.body if node.op in OPS}
+
+
+def schedule(task: Task, tile: Tile, packed_ahead: tuple[bool, bool]) -> Kernel | Contraction:
+    """The kernel of one node; a contraction of floats comes with the kernel that packs its right operand."""
+    found = kinds(task)
+    if "contract" in found:
+        node = next(node for node in task.body if node.op == "einsum")
+        tiled = node.tensor.dtype in ("float32", "float64") and len(task.body.arguments(node.name)) == 2
+        return contracting(task, tile, packed_ahead) if tiled else summing(task)
+    if "scatter" in found:
+        return scatter(task, STRIP)
+    if "cumulate" in found:
+        return run_along(task)
+    return reducing(task) if "reduce" in found else elementwise(task)

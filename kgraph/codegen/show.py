@@ -1,0 +1,41 @@
+"""Generated kernels as people read them: the graph's names in place of the canonical ones, the graph's line above."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from kgraph.codegen import cpu
+from kgraph.codegen.kernel import Kernel
+from kgraph.codegen.plan import Step
+
+
+def shown_source(step: Step, printer: Callable[[Kernel], str] = cpu.source) -> str:
+    """A kernel's text with the names of the graph's values and axes."""
+    kernel = step.kernel
+    names = dict(zip(kernel.sizes, step.axes, strict=True))
+    taken = {"begin", "end", "kernel", *names.values()}
+    stems = dict(kernel.stems) or {p.name: b for p, b in zip(kernel.parameters, step.buffers, strict=True)}
+    for parameter, buffer in zip(kernel.parameters[:-1], step.buffers, strict=False):
+        stems[parameter.name] = buffer
+    stems.pop("total", None)
+    for canonical, stem in stems.items():
+        if canonical != "out":
+            names[canonical] = _fresh(identifier(stem), taken)
+    names["kernel"] = _fresh(identifier(step.node), taken)
+    return re.sub(r"\b[a-z]+\d*\b", lambda word: names.get(word[0], word[0]), printer(kernel))
+
+
+def identifier(name: str) -> str:
+    """A graph's name as a Python name: hidden/einsum is hidden_einsum."""
+    word = re.sub(r"\W+", "_", name).strip("_")
+    return word if word and not word[0].isdigit() else f"v_{word}"
+
+
+def _fresh(word: str, taken: set[str]) -> str:
+    number, found = 1, word
+    while found in taken:
+        number += 1
+        found = f"{word}_{number}"
+    taken.add(found)
+    return found

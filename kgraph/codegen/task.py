@@ -1,0 +1,130 @@
+"""One node on its way to a kernel: what it is given, what its values are called, which loops may be one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+from kgraph.codegen.kernel import LOOP_NAMES, Kernel, Parameter, Schedule
+from kgraph.codegen.values import Values
+from kgraph.index import Index, Loop, index, unflatten
+from kgraph.ir import Graph, Node
+from kgraph.sizes import Dim, Shape, axes_of, product, rename_axes
+
+CHUNK = 16384  # elements that are worth handing to a thread
+UNKNOWN = 64  # what a size known only at the call is taken for, in estimates
+
+
+@dataclass
+class Task:
+    """One node on its way to a kernel: its body, and the canonical names of what the kernel is given."""
+
+    body: Graph
+    root: Node
+    parameters: list[Parameter]
+    axes: list[str]  # the graph's names of the sizes, in the order of the kernel's n0, n1, ...
+
+    @property
+    def names(self) -> dict[str, str]:
+        return {axis: f"n{number}" for number, axis in enumerate(self.axes)}
+
+    def values(self) -> Values:
+        return Values(self.body, dict(zip(self.body.inputs, self.inputs, strict=True)), self.names)
+
+    @property
+    def inputs(self) -> list[str]:
+        return [parameter.name for parameter in self.parameters[:-1]]
+
+    def kernel(self, schedule: Schedule, extent: Dim, grain: int, stems: dict[str, str]) -> Kernel:
+        """The finished kernel."""
+        shown = {**dict(zip(self.inputs, self.body.inputs, strict=True)), "out": self.root.name, **stems}
+        dtypes = [self.body[name].tensor.dtype for name in self.body.nodes] + [self.root.tensor.dtype]
+        wide = "float64" if "float64" in dtypes else "float32"
+        sizes = tuple(self.names.values())
+        extent = rename_axes(extent, self.names)
+        return Kernel(tuple(self.parameters), sizes, schedule, extent, max(1, grain), wide, tuple(shown.items()))
+
+
+def task_of(graph: Graph, node: Node) -> tuple[Task, list[str]]:
+    """The task of one node, and the names of the values it is given."""
+    body, sources = body_of(graph, node)
+    root = body[body.outputs[0]]
+    parameters = [Parameter(f"in{slot}", body[name].tensor.dtype) for slot, name in enumerate(body.inputs)]
+    mentioned = [(part.tensor.shape, tuple(part.attrs.values())) for part in body]
+    axes = sorted(axes_of(mentioned), key=str)
+    return Task(body, root, [*parameters, Parameter("out", root.tensor.dtype)], axes), sources
+
+
+def body_of(graph: Graph, node: Node) -> tuple[Graph, list[str]]:
+    """What a node does inside, and what it is given; a node that is not fused is a body of one op."""
+    if node.body is not None:
+        return node.body, graph.arguments(node.name)
+    body, names, sources = Graph(), [], []
+    for source in graph.arguments(node.name):
+        if source not in body:
+            given = graph[source]
+            if given.op == "const" and given.tensor.shape == ():
+                body.add(given)
+            else:
+                body.add(Node(source, "input", given.type))
+                sources.append(source)
+        names.append(source)
+    body.outputs = [body.add(node, *names)]
+    return body, sources
+
+
+def spread(loops: Sequence[Loop], groups: Sequence[Sequence[int]], shape: Sequence[Dim]) -> list[Index]:
+    """The index of each axis, where one loop runs over each group of neighbouring axes."""
+    indices = [Index()] * len(shape)
+    for loop, group in zip(loops, groups, strict=True):
+        for axis, one in zip(group, unflatten(index(loop), tuple(shape[a] for a in group)), strict=True):
+            indices[axis] = one
+    return indices
+
+
+def stored(text: str, dtype: str) -> str:
+    """The expression as memory holds it: booleans are bytes."""
+    return f"uint8({text})" if dtype == "bool" else text
+
+
+def mergeable(loops: Sequence[Loop], values: Values, names: dict[str, str]) -> int | None:
+    """The first two neighbouring loops that every address walks through as if they were one."""
+    for position, (outer, inner) in enumerate(pairwise(loops)):
+        if outer.name in values.opaque or inner.name in values.opaque:
+            continue
+        extent = rename_axes(inner.extent, names)
+        factors = [
+            {atom.name: factor for atom, factor in load.terms if isinstance(atom, Loop)} for load in values.loads
+        ]
+        inside = [
+            name for load in values.loads for atom, _ in load.terms if isinstance(atom, Loop) for name in [atom.name]
+        ]
+        if any(re.search(rf"\b[{outer.name}{inner.name}]\b", name) for name in inside if len(name) > 1):
+            continue  # used inside an index that is read from memory
+        if all(one.get(outer.name, 0) == one.get(inner.name, 0) * extent for one in factors):
+            return position
+    return None
+
+
+def renamed_loops(loops: Sequence[Loop], task: Task) -> list[Loop]:
+    return [Loop(loop.name, rename_axes(loop.extent, task.names)) for loop in loops]
+
+
+def estimate(size: Dim) -> int:
+    if isinstance(size, int):
+        return max(1, size)
+    return max(1, sum(factor * prod(UNKNOWN for _ in atoms) for atoms, factor in size.terms))
+
+
+def kept(shape: Shape, axes: Sequence[int]) -> list[list[int]]:
+    """These axes as groups of one, those of size 1 left out: the loops to start merging from."""
+    return [[axis] for axis in axes if shape[axis] != 1]
+
+
+def loops_over(groups: Sequence[Sequence[int]], shape: Shape, first: int = 0) -> list[Loop]:
+    """One loop for each group of axes, named from the `first` letter on."""
+    sizes = (product(shape[axis] for axis in group) for group in groups)
+    return [Loop(LOOP_NAMES[first + number], size) for number, size in enumerate(sizes)]

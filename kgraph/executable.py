@@ -1,0 +1,203 @@
+"""What `kgraph.compile` returns: a callable that can also show everything the compiler did."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kgraph import tree
+from kgraph.arrays import arguments, as_input, check_outputs
+from kgraph.codegen.targets import program_for
+from kgraph.differentiate import Request, for_cotangents, for_loss, for_outputs
+from kgraph.errors import ArgumentError
+from kgraph.evaluate import bind_sizes
+from kgraph.ir import Graph
+from kgraph.lower import lower
+from kgraph.sizes import resolve
+from kgraph.types import numpy_dtype
+
+
+@dataclass
+class Definition:
+    """What is compiled: the layer graph or traced function, and how its inputs and outputs are nested."""
+
+    graph: Graph
+    outputs: Any  # the nest of the outputs, with anything as leaves
+    weights: Sequence[Any]  # the trainable variables, in the order of their gradients
+    count: int  # how many outputs the graph has before the losses of its layers
+
+
+class Lowered:
+    """One graph on its way down: every stage, and the program at the end."""
+
+    def __init__(self, graph: Graph, options: Options, request: Request) -> None:
+        self.stages = lower(graph, request, options.freeze)
+        self.ir = list(self.stages.values())[-1]
+        self.program = program_for(options.target)(self.ir, options.threads, options.lower_only)
+        self.shapes = [self.ir[name].tensor.shape for name in self.ir.outputs]
+        self.dtypes = [numpy_dtype(self.ir[name].tensor.dtype) for name in self.ir.outputs]
+
+    def run(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+        """The outputs for these inputs; variables that the graph updates have been updated."""
+        graph = self.ir
+        given = [as_input(name, graph[name].tensor, value) for name, value in zip(graph.inputs, values, strict=True)]
+        sizes = bind_sizes(graph, [array.shape for array in given])
+        shapes = [resolve(shape, sizes) for shape in self.shapes]
+        if out is not None:
+            check_outputs(out, shapes, self.dtypes, given)
+        staged = out is None or self.program.plan.checks
+        made = [np.empty(s, d) for s, d in zip(shapes, self.dtypes, strict=True)] if staged else list(out or ())
+        updates = self.program.run(given, made, sizes)
+        for variable, value in updates.items():
+            variable.write(value)
+        if out is not None and staged:
+            for target, value in zip(out, made, strict=True):
+                target[...] = value
+        return made if out is None else list(out)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile."""
+
+    target: str = "cpu"
+    training: bool = False
+    threads: int | None = None
+    lower_only: bool = False
+    freeze: bool = False
+
+
+class Executable:
+    """A compiled model: numpy arrays in, numpy arrays out.
+
+    f(x) returns the output, or a list of outputs; f(x, out=y) writes into y and allocates nothing. Inputs of other
+    dtypes are converted where no number changes. Any batch size goes, and weights are read at every call.
+    """
+
+    def __init__(self, definition: Definition, options: Options, loss: Any = None, weights: Any = None) -> None:
+        self.definition, self.options, self.loss, self.loss_weights = definition, options, loss, weights
+        self._made: dict[Any, Lowered] = {}
+        self._lock = threading.RLock()
+        self._main = self._forward if loss is None else self._guessed_loss
+        _ = self._main()
+
+    def __call__(self, *args: Any, out: Any = None, **named: Any) -> Any:
+        lowered = self._forward()
+        values = arguments(lowered.ir.inputs, args, named)
+        into = None if out is None else [out] if isinstance(out, np.ndarray) else list(out)
+        return self._nested(lowered.run(values, into))
+
+    def value_and_grad(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, list[np.ndarray]]:
+        """The loss, and its gradient for each of the model's trainable variables, in their order."""
+        inputs = arguments(self._inputs, (x,), {})
+        targets = _listed(y)
+        if self.loss is None:
+            raise ArgumentError('value_and_grad needs a loss: kgraph.compile(model, loss="mse")')
+        if len(targets) != self.definition.count:
+            raise ArgumentError(f"one target for each output is wanted, and {len(targets)} came")
+        targets = [np.asarray(target) for target in targets]
+        weights = [] if sample_weight is None else [np.asarray(sample_weight, np.float32)]
+        lowered = self._with_loss([_signature(one) for one in targets], bool(weights))
+        value, *gradients = lowered.run([*inputs, *targets, *weights])
+        return value, gradients
+
+    def vjp(self, *args: Any, **named: Any) -> tuple[Any, Callable[[Any], tuple[Any, list[np.ndarray]]]]:
+        """The outputs, and `pullback(dy)`, which gives the gradients of the inputs and of the trainable variables.
+
+        The pullback computes the forward pass again rather than keep its values.
+        """
+        values = arguments(self._inputs, args, named)
+        values = [
+            np.array(as_input(n, self._forward().ir[n].tensor, v)) for n, v in zip(self._inputs, values, strict=True)
+        ]
+        lowered = self._pullback()
+        count = len(self._inputs)
+
+        def pullback(cotangents: Any) -> tuple[Any, list[np.ndarray]]:
+            found = lowered.run([*values, *_listed(cotangents)])
+            return (found[0] if count == 1 else found[:count]), found[count:]
+
+        return self._nested(self._forward().run(values)), pullback
+
+    @property
+    def ir(self) -> Graph:
+        """The op graph that was lowered, one node for each kernel; with a loss, that of `value_and_grad`."""
+        return self._main().ir
+
+    @property
+    def stages(self) -> dict[str, Graph]:
+        """The graph after each step: trace, inline, ..., fuse."""
+        return self._main().stages
+
+    @property
+    def source(self) -> str:
+        """The generated Python of every kernel, in the order in which they run."""
+        return self._main().program.source()
+
+    def llvm(self) -> str:
+        """The kernels as LLVM's text, before optimisation."""
+        return self._main().program.llvm()
+
+    def asm(self) -> str:
+        """The kernels as assembly for this processor."""
+        return self._main().program.asm()
+
+    def ptx(self) -> str:
+        """The CUDA kernels as PTX; needs the extra `cuda`."""
+        return self._main().program.ptx()
+
+    @property
+    def _inputs(self) -> list[str]:
+        return self.definition.graph.inputs
+
+    def _lowered(self, key: Any, request: Callable[[], Request]) -> Lowered:
+        """Lower once for each key; the lock keeps two threads from doing it twice."""
+        if key not in self._made:
+            with self._lock:
+                if key not in self._made:
+                    self._made[key] = Lowered(self.definition.graph, self.options, request())
+        return self._made[key]
+
+    def _forward(self) -> Lowered:
+        return self._lowered("forward", lambda: for_outputs(self.definition.count))
+
+    def _guessed_loss(self) -> Lowered:
+        """The gradient program for targets of the shape the loss expects."""
+        graph, count = self.definition.graph, self.definition.count
+        outputs = [graph[name].tensor for name in graph.outputs[:count]]
+        kinds = [loss.target_type(kind) for loss, kind in zip(self.loss, outputs, strict=True)]
+        return self._with_loss([(kind.shape[1:], kind.dtype) for kind in kinds], False)
+
+    def _with_loss(self, targets: list[Any], weighted: bool) -> Lowered:
+        made = self.definition
+        return self._lowered(
+            ("loss", tuple(targets), weighted),
+            lambda: for_loss(made.count, made.weights, self.loss, self.loss_weights, targets, weighted),
+        )
+
+    def _pullback(self) -> Lowered:
+        return self._lowered("pullback", lambda: for_cotangents(self.definition.count, self.definition.weights))
+
+    def _nested(self, outputs: list[np.ndarray]) -> Any:
+        structure = self.definition.outputs
+        if isinstance(structure, Mapping):
+            return tree.pack_sequence_as(structure, outputs)
+        return outputs[0] if not tree.is_nested(structure) else outputs
+
+    def __reduce__(self) -> Any:
+        return Executable, (self.definition, self.options, self.loss, self.loss_weights)
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, Mapping):
+        return [value[key] for key in sorted(value)]
+    return list(value) if isinstance(value, (list, tuple)) and len(value) and np.ndim(value[0]) > 0 else [value]
+
+
+def _signature(array: np.ndarray) -> tuple[tuple[int, ...], str]:
+    kind = "float32" if array.dtype.kind == "f" else "int32" if array.dtype.kind in "iu" else array.dtype.name
+    return array.shape[1:], kind

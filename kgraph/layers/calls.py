@@ -1,0 +1,376 @@
+"""What happens when a layer is called: on symbols a node of the layer graph, on arrays the numbers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from kgraph import tree
+from kgraph.errors import DTypeError, GraphError, KGraphError
+from kgraph.evaluate import evaluate
+from kgraph.ir import Graph
+from kgraph.layers.naming import name_scope
+from kgraph.op import FUNCTIONS
+from kgraph.sizes import N
+from kgraph.trace import (
+    Symbol, active, as_symbol, collect, explain, needed, suspended, symbol_input, tracing, user_line, with_mask,
+)  # fmt: skip
+from kgraph.types import TensorType, is_float, standard_dtype, type_of
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a layer in a definition: what a model needs to make the call again on other symbols."""
+
+    layer: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: Any = None
+
+    @property
+    def inputs(self) -> list[Symbol]:
+        """The symbols the layer was called on."""
+        return [leaf for leaf in tree.flatten([self.args, self.kwargs]) if isinstance(leaf, Symbol)]
+
+
+@dataclass
+class Arguments:
+    """The arguments of one call, by the names that the layer's `call` gives them."""
+
+    bound: inspect.BoundArguments
+    training: bool | None
+    tensors: dict[str, Any] = field(default_factory=dict)  # those arguments that are nests of tensors
+
+    @property
+    def first(self) -> Any:
+        """The inputs proper: masks and shapes follow them."""
+        return next(iter(self.bound.arguments.values()), None)
+
+    @property
+    def shapes(self) -> dict[str, Any]:
+        """Shapes of the tensors as `build` gets them: {"inputs_shape": (None, 3)}."""
+        return {f"{name}_shape": tree.map_structure(public_shape, value) for name, value in self.tensors.items()}
+
+
+@dataclass
+class Body:
+    """A traced call: its graph, and what the graph's outputs are."""
+
+    graph: Graph
+    outputs: Any  # the nest `call` returned, of symbols; the first graph outputs in order
+    masks: list[Any]  # one for each output: None, a position among the graph's outputs, or the symbol outside
+    updates: list[Any]  # the variables whose new values follow the outputs
+    losses: int  # how many losses follow the updates
+    sources: list[Any]  # the values outside that the graph's inputs stand for
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether it is a symbol, a variable or an array."""
+    return isinstance(value, (Symbol, np.ndarray, np.generic)) or hasattr(value, "as_symbol")
+
+
+def public_shape(value: Any) -> tuple[int | None, ...] | None:
+    """The shape as Keras shows it; None for a tensor that is not there."""
+    return None if value is None else tuple(value.shape)
+
+
+def call_layer(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Build the layer if need be, then record the call or compute it."""
+    arguments = bind(layer, args, kwargs)
+    symbolic = active() is not None or any(isinstance(leaf, Symbol) for leaf in tree.flatten([args, kwargs]))
+    try:
+        layer.check_input(arguments.first)
+        build(layer, arguments)
+        layer.check_input(arguments.first)
+    except KGraphError as error:
+        explain(error, layer.name, [x for x in tree.flatten(arguments.first) if isinstance(x, Symbol)], user_line())
+        raise
+    find_masks(arguments)
+    if symbolic:
+        return record_call(layer, args, kwargs, arguments)
+    return compute_call(layer, arguments)
+
+
+def bind(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """Match arguments with the parameters of the layer's `call`, and settle `training`."""
+    signature = inspect.signature(layer.call)
+    accepts = "training" in signature.parameters
+    given = kwargs.get("training")
+    if not accepts and "training" in kwargs:
+        kwargs = {key: value for key, value in kwargs.items() if key != "training"}
+    try:
+        bound = signature.bind(*map(plain_array, args), **kwargs)
+    except TypeError as error:
+        raise DTypeError(f"layer {layer.name!r} ({type(layer).__name__}) cannot be called so: {error}") from None
+    trace = active()
+    if given is None and accepts:
+        given = bound.arguments.get("training")
+    if given is None and trace is not None:
+        given = trace.training
+    bound.apply_defaults()
+    if accepts:
+        given = bound.arguments["training"] if given is None else given
+        bound.arguments["training"] = bool(given) if given is None or isinstance(given, (int, np.bool_)) else given
+    arguments = Arguments(bound, None if given is None else bool(given))
+    for name, value in bound.arguments.items():
+        if name != "mask" and holds_tensors(layer, name, value):
+            arguments.tensors[name] = value
+    if not layer.takes_any_positional:
+        refuse_others(layer, args, arguments)
+    return arguments
+
+
+def plain_array(value: Any) -> Any:
+    """Lists of numbers as an array; everything else as it is."""
+    leaves = tree.flatten(value) if isinstance(value, (list, tuple)) else ()
+    numbers = bool(leaves) and all(isinstance(leaf, (int, float)) for leaf in leaves)
+    return np.asarray(value, None if any(isinstance(x, int) for x in leaves) else "float32") if numbers else value
+
+
+def holds_tensors(layer: Any, name: str, value: Any) -> bool:
+    """Whether an argument is a tensor or a nest of them."""
+    leaves = [leaf for leaf in tree.flatten(value) if leaf is not None]
+    found = [is_tensor(leaf) for leaf in leaves]
+    if any(found) and not all(found) and name not in ("args", "kwargs"):
+        raise DTypeError(f"layer {layer.name!r}: argument {name!r} mixes tensors and other values: {value!r:.100}")
+    return bool(found) and all(found)
+
+
+def refuse_others(layer: Any, args: Sequence[Any], arguments: Arguments) -> None:
+    """What is given by position must be a tensor, as in Keras."""
+    names = list(arguments.bound.signature.parameters)
+    for name, value in zip(names, args, strict=False):
+        for leaf in tree.flatten(plain_array(value)):
+            if leaf is not None and not is_tensor(leaf):
+                raise DTypeError(
+                    f"layer {layer.name!r} wants a tensor and got {leaf!r:.60} of type {type(leaf).__name__}; "
+                    f"give what is no tensor by name: {name}=..."
+                )
+
+
+def build(layer: Any, arguments: Arguments) -> None:
+    """Make the layer's weights, by the shapes of this call."""
+    if layer.built:
+        return
+    parameters = [
+        name
+        for name, parameter in inspect.signature(layer.build).parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    shapes = arguments.shapes
+    if len(parameters) <= 1:
+        layer.build(*([next(iter(shapes.values()), None)] * len(parameters)))
+        return
+    for name in parameters:
+        if name.removesuffix("_shape") not in arguments.bound.arguments or not name.endswith("_shape"):
+            raise DTypeError(
+                f"layer {layer.name!r}: `build` asks for {name!r}, and `call` has no argument of that name; "
+                "with several arguments they are called as those of `call`, followed by _shape"
+            )
+    layer.build(**{name: shapes[name] for name in parameters if name in shapes})
+
+
+def find_masks(arguments: Arguments) -> None:
+    """Where `call` has mask parameters that the caller left out, give it the masks its inputs carry."""
+    values = arguments.bound.arguments
+    if len(arguments.tensors) == 1 and "mask" in values and values["mask"] is None:
+        values["mask"] = _no_masks(tree.map_structure(mask_of, next(iter(arguments.tensors.values()))))
+    elif len(arguments.tensors) > 1:
+        for name, value in arguments.tensors.items():
+            if f"{name}_mask" in values and values[f"{name}_mask"] is None:
+                values[f"{name}_mask"] = _no_masks(tree.map_structure(mask_of, value))
+
+
+def mask_of(value: Any) -> Any:
+    """The mask a tensor carries, or None."""
+    return getattr(value, "mask", None) if isinstance(value, Symbol) else None
+
+
+def _no_masks(masks: Any) -> Any:
+    return masks if any(mask is not None for mask in tree.flatten(masks)) else None
+
+
+def record_call(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], arguments: Arguments) -> Any:
+    """One node: the layer's call with its body. New values of state and losses go to the trace around it."""
+    body = trace_call(layer, arguments, lambda value: as_symbol(value))
+    sources = [as_symbol(value) for value in body.sources]
+    params = [node.attrs["variable"].as_symbol() for node in body.graph.params()]
+    kinds = tuple(body.graph[name].tensor for name in body.graph.outputs)
+    record = Call(layer, args, kwargs)
+    node = Symbol(
+        type(layer).__name__,
+        (*sources, *params),
+        {"body": body.graph},
+        kinds[0] if len(kinds) == 1 else kinds,
+        layer.name,
+        user_line(),
+        call=record,
+    )
+    results = [node] if len(kinds) == 1 else [item(node, position) for position in range(len(kinds))]
+    trace = active()
+    if trace is not None:
+        count = len(results) - len(body.updates) - body.losses - sum(isinstance(mask, int) for mask in body.masks)
+        trace.updates.update(zip(body.updates, results[count:], strict=False))
+        trace.losses += results[count + len(body.updates) :][: body.losses]
+    outputs = iter(results)
+    masks = [results[mask] if isinstance(mask, int) else mask for mask in body.masks]
+    flat = [
+        None if leaf is None else with_mask(next(outputs), mask)
+        for leaf, mask in zip(tree.flatten(body.outputs), masks, strict=True)
+    ]
+    record.outputs = tree.pack_sequence_as(body.outputs, flat)
+    if trace is None:
+        layer.note_call(record)
+    return record.outputs
+
+
+def item(call: Symbol, index: int) -> Symbol:
+    """One of several results of a call."""
+    return Symbol("item", (call,), {"index": index}, call.type[index], f"{call.stem}.{index}", call.origin)
+
+
+def compute_call(layer: Any, arguments: Arguments) -> Any:
+    """The numbers: trace the call for arrays of these types, and evaluate the graph by numpy."""
+    arrays = [leaf for leaf in tree.flatten(list(arguments.tensors.values())) if leaf is not None]
+    batch = next((array.shape[0] for array in arrays if array.shape), None)
+    body = trace_call(layer, arguments, lambda value: symbol_input("x", array_type(value, batch)))
+    values = [np.asarray(source) for source in body.sources]
+    found, _ = evaluate(body.graph, values)
+    rest = iter(found)
+    flat = [None if leaf is None else next(rest) for leaf in tree.flatten(body.outputs)]
+    for variable, value in zip(body.updates, rest, strict=False):
+        variable.write(value)
+    layer.keep_losses([next(rest) for _ in range(body.losses)])
+    return tree.pack_sequence_as(body.outputs, flat)
+
+
+def array_type(value: Any, batch: int | None) -> TensorType:
+    """The type of an argument of an eager call: its first axis is the batch where it is as long as the first array's."""
+    kind = type_of(value.value if hasattr(value, "as_symbol") else np.asarray(value))
+    shape = (N, *kind.shape[1:]) if kind.shape and kind.shape[0] == batch else kind.shape
+    return TensorType(shape, kind.dtype)
+
+
+def trace_call(layer: Any, arguments: Arguments, outside: Callable[[Any], Symbol]) -> Body:
+    """Run `call` on fresh symbols. `outside` gives a symbol of an argument, for its type and its mask."""
+    inputs: list[tuple[Symbol, Any]] = []
+    masks: dict[int, tuple[Symbol, Symbol]] = {}  # by the mask's number outside
+
+    def enter(name: str, value: Any) -> Any:
+        if not is_tensor(value):
+            return value
+        symbol = outside(value)
+        if symbol.serial in masks:
+            return masks[symbol.serial][0]
+        inner = symbol_input(name, symbol.type)
+        inputs.append((inner, value))
+        inner = layer.convert_input(inner)
+        if symbol.mask is None:
+            return inner
+        if symbol.mask.serial not in masks:
+            masks[symbol.mask.serial] = (symbol_input(f"{name}_mask", symbol.mask.type), symbol.mask)
+        return with_mask(inner, masks[symbol.mask.serial][0])
+
+    values = arguments.bound.arguments
+    entered = {name: tree.map_structure(lambda leaf, n=name: enter(n, leaf), value) for name, value in values.items()}
+    bound = replace_arguments(arguments.bound, entered)
+    with name_scope(layer.name, layer), tracing(layer.name, arguments.training) as found:
+        try:
+            result = layer.call(*bound.args, **bound.kwargs)
+            outputs = tree.map_structure(lambda leaf: None if leaf is None else as_symbol(leaf), result)
+            found.losses += activity_losses(layer, outputs)
+            output_masks = masks_after(layer, next(iter(entered.values()), None), entered.get("mask"), outputs)
+        except Exception as error:
+            name_the_layer(error, layer, inputs)
+            raise
+    return close(layer, outputs, output_masks, found, inputs, list(masks.values()))
+
+
+def close(
+    layer: Any, outputs: Any, output_masks: list[Any], found: Any, inputs: list[tuple[Symbol, Any]], masks: list[Any]
+) -> Body:
+    """Collect the body's graph: outputs, then new state, losses and those masks that are computed inside."""
+    flat = [leaf for leaf in tree.flatten(outputs) if leaf is not None]
+    passed = {inner.serial: source for inner, source in [*inputs, *masks]}
+    results = [*flat, *found.updates.values(), *found.losses]
+    positions: list[Any] = []
+    for mask in output_masks:
+        if mask is None or mask.serial in passed:
+            positions.append(None if mask is None else passed[mask.serial])
+        else:
+            positions.append(len(results))
+            results.append(mask)
+    used = {symbol.serial for symbol in needed(results)}
+    entries = inputs + [(inner, source) for inner, source in masks if inner.serial in used]
+    try:
+        graph = collect(results, [inner for inner, _ in entries])
+    except GraphError as error:
+        raise GraphError(
+            f"layer {layer.name!r}: {error}; give every tensor that `call` uses to the layer as an argument"
+        ) from None
+    sources = [source for _, source in entries]
+    return Body(graph, outputs, positions, list(found.updates), len(found.losses), sources)
+
+
+def activity_losses(layer: Any, outputs: Any) -> list[Symbol]:
+    """The activity regularizer's penalty for each output, divided by the batch."""
+    if layer.activity_regularizer is None:
+        return []
+    losses = []
+    for output in tree.flatten(outputs):
+        loss = as_symbol(layer.activity_regularizer(output))
+        batch = FUNCTIONS["cast"](FUNCTIONS["size"](output.type.shape[0]), loss.type.dtype) if output.ndim else 1
+        losses.append(FUNCTIONS["divide"](loss, batch))
+    return losses
+
+
+def masks_after(layer: Any, first: Any, given: Any, outputs: Any) -> list[Any]:
+    """The mask of each output: what `call` put on it, or what `compute_mask` says of those before."""
+    flat = tree.flatten(outputs)
+    previous = given if given is not None else _no_masks(tree.map_structure(mask_of, first))
+    if not layer.supports_masking or all(mask_of(leaf) is not None for leaf in flat):
+        return [mask_of(leaf) for leaf in flat]
+    computed = layer.compute_mask(first, previous)
+    masks = tree.flatten(computed) if computed is not None else []
+    masks = [None if mask is None else as_symbol(mask) for mask in masks][: len(flat)]
+    masks += [None] * (len(flat) - len(masks))
+    return [mask if mask_of(leaf) is None else mask_of(leaf) for leaf, mask in zip(flat, masks, strict=True)]
+
+
+def replace_arguments(bound: inspect.BoundArguments, values: dict[str, Any]) -> inspect.BoundArguments:
+    """The same call with other values."""
+    return inspect.BoundArguments(bound.signature, values)  # type: ignore[arg-type]
+
+
+def name_the_layer(error: Exception, layer: Any, inputs: list[tuple[Symbol, Any]]) -> None:
+    """Say which layer an error came up in, and on which line the user called it."""
+    if isinstance(error, KGraphError):
+        explain(error, type(layer).__name__, [symbol for symbol, _ in inputs], user_line())
+    elif not any("in layer" in note for note in getattr(error, "__notes__", ())):
+        shown = ", ".join(f"{symbol.name}: {symbol.type}" for symbol, _ in inputs)
+        error.add_note(f"  in layer {layer.name!r} ({type(layer).__name__}), called on ({shown})")
+        error.add_note(f"  from {user_line()}")
+
+
+def cast_float(symbol: Symbol, dtype: str) -> Symbol:
+    """Floating inputs in the dtype that a layer computes in; integers and booleans as they are."""
+    if not is_float(symbol.type.dtype) or not is_float(dtype) or symbol.type.dtype == dtype:
+        return symbol
+    return FUNCTIONS["cast"](symbol, standard_dtype(dtype))
+
+
+def output_types(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The nest of types that a call on these symbols would give, with nothing recorded."""
+    arguments = bind(layer, args, kwargs)
+    with suspended():
+        build(layer, arguments)
+        find_masks(arguments)
+        body = trace_call(layer, arguments, as_symbol)
+    return tree.map_structure(lambda leaf: None if leaf is None else leaf.type, body.outputs)
+
+
+__all__ = ["Call", "call_layer", "cast_float", "is_tensor", "output_types", "replace"]

@@ -1,0 +1,489 @@
+"""The base of all layers: weights, sublayers, configuration. What a call does stands in calls.py."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from kgraph import config, constraints, dtype_policies, initializers, regularizers, tree
+from kgraph.errors import ArgumentError, GraphError, ShapeError
+from kgraph.layers import calls, describe, history, naming, spec
+from kgraph.layers.tracking import watched
+from kgraph.sizes import N, fresh_axis
+from kgraph.trace import Symbol, active, as_symbol, suspended, symbol_input
+from kgraph.types import TensorType, is_float, standard_dtype
+from kgraph.variable import Variable
+
+PRIVATE = frozenset(("_trainable_own", "_other_own", "_sublayers", "_seeds", "_metrics", "calls", "_losses", "_given"))
+
+
+def building(build: Callable[..., None]) -> Callable[..., None]:
+    """`build` as every layer runs it: in the layer's name scope, outside of any trace, and once."""
+
+    @wraps(build)
+    def inside(layer: Layer, *args: Any, **kwargs: Any) -> None:
+        if layer._building:
+            build(layer, *args, **kwargs)
+            return
+        layer._building = True
+        try:
+            with suspended(), naming.name_scope(layer.name, layer):
+                build(layer, *args, **kwargs)
+        finally:
+            layer._building = False
+        layer._build_shapes = dict(list(inspect.signature(build).bind(layer, *args, **kwargs).arguments.items())[1:])
+        layer._after_build()
+
+    return inside
+
+
+class Layer:
+    """Weights and a call.
+
+    A subclass makes its weights in `build(input_shape)` with `add_weight`, and computes in `call(inputs)` with
+    `kgraph.ops`. `call` is traced: on symbols the layer becomes one node of a graph, on arrays the graph is evaluated.
+
+    name defaults to the class name with a number; dtype is a dtype or policy name, `config.floatx()` by default.
+    As in Keras 2, input_shape (without the batch), input_dim, batch_input_shape and initial weights may be given.
+    """
+
+    _locks = True  # no new weights after `build`
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        layer = super().__new__(cls)
+        for name in PRIVATE:
+            object.__setattr__(layer, name, [])
+        object.__setattr__(layer, "_given", describe.given(cls, args, kwargs))
+        object.__setattr__(layer, "_building", False)
+        object.__setattr__(layer, "_locked", False)
+        return layer
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = building(cls.__dict__["build"])  # type: ignore[method-assign]
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
+        **options: Any,
+    ) -> None:
+        self._name = naming.checked_name(name, type(self).__name__)
+        self.dtype_policy = dtype_policies.get(dtype)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.autocast = autocast
+        self.built = False
+        self.input_spec: Any = None
+        self.supports_masking = type(self).compute_mask is not Layer.compute_mask
+        self.takes_any_positional = False
+        self._build_shapes: dict[str, Any] = {}
+        if not isinstance(trainable, (bool, np.bool_)):
+            raise ArgumentError(f"layer {self.name!r}: trainable must be True or False, not {trainable!r}")
+        self._trainable = bool(trainable)
+        self._batch_shape_argument = batch_shape_argument(options)
+        self._first_weights = options.pop("weights", None)
+        if options:
+            raise ArgumentError(f"{type(self).__name__} does not know the argument(s) {', '.join(sorted(options))}")
+
+    # -- names and dtypes
+
+    @property
+    def name(self) -> str:
+        """The layer's name in graphs, summaries and weight names."""
+        if "_name" not in self.__dict__:
+            raise GraphError(f"layer {type(self).__name__} must call super().__init__() first in its __init__")
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = naming.checked_name(name, type(self).__name__)
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the weights."""
+        return self.dtype_policy.variable_dtype
+
+    variable_dtype = dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype that floating inputs are converted to."""
+        return self.dtype_policy.compute_dtype
+
+    # -- building
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights; for subclasses to define. input_shape has None for what is not known, such as the batch."""
+        self.built = True
+
+    def _after_build(self) -> None:
+        self.built = True
+        object.__setattr__(self, "_locked", self._locks)
+        if self._first_weights is not None and self.weights:
+            values, self._first_weights = self._first_weights, None
+            self.set_weights(values)
+
+    def add_weight(self, *args: Any, **options: Any) -> Variable:
+        """A new weight, filled by its initializer.
+
+        Called add_weight(shape, initializer, dtype, ...) as in Keras 3, or add_weight(name, shape, dtype,
+        initializer, ...) as in Keras 2. shape defaults to (), dtype to the layer's, initializer to "glorot_uniform"
+        for floats and "zeros" otherwise; trainable, regularizer, constraint and name are given by name.
+        """
+        return self._track_weight(**weight_arguments(args, options))
+
+    add_variable = add_weight
+
+    def _track_weight(
+        self,
+        shape: Any = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        name: str | None = None,
+        **options: Any,
+    ) -> Variable:
+        known = standard_dtype(dtype) if dtype is not None else self.variable_dtype
+        shape = () if shape is None else (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        if any(size is None for size in shape):
+            raise ShapeError(f"layer {self.name!r}: weight {name!r} of shape {shape} needs every size to be known")
+        fill = initializers.get(initializer or ("glorot_uniform" if is_float(known) else "zeros"))
+        with suspended(), naming.name_scope(self.name, self):
+            variable = Variable(fill, shape, known, trainable, name or naming.automatic_name("variable"), **options)
+            variable.path = naming.path_of(variable.name)
+        variable.regularizer = regularizers.get(regularizer)
+        variable.constraint = constraints.get(constraint)
+        self._track(variable)
+        return variable
+
+    # -- what the layer owns
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        inherited = getattr(type(self), name, None)
+        if name not in PRIVATE and not isinstance(inherited, property):
+            value = watched(value, self._track)
+        super().__setattr__(name, value)
+
+    def _track(self, value: Any) -> None:
+        if isinstance(value, Variable):
+            owned = self._trainable_own if value.trainable else self._other_own
+            self._own(value, [*self._trainable_own, *self._other_own], owned)
+            value.trainable = value.trainable and self.__dict__.get("_trainable", True)
+        elif isinstance(value, Layer):
+            self._own(value, self._sublayers, self._sublayers)
+        elif hasattr(value, "update_state") and hasattr(value, "reset_state"):
+            self._own(value, self._metrics, self._metrics)
+        elif not isinstance(value, Symbol) and isinstance(getattr(value, "state", None), Variable):
+            value.state.trainable = False
+            self._own(value, self._seeds, self._seeds)
+
+    def _own(self, value: Any, known: Iterable[Any], place: list[Any]) -> None:
+        if any(value is one for one in known):
+            return
+        if self._locked and not self._building:
+            raise GraphError(
+                f"layer {self.name!r} is built already, so it cannot take on {value!r}; "
+                "make weights and sublayers in __init__ or build"
+            )
+        place.append(value)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights: the layer's own trainable ones, its others, then those of its sublayers."""
+        own = [*self._trainable_own, *self._other_own]
+        return unique([*own, *(weight for layer in self._sublayers for weight in layer.weights)])
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The weights, and the states of seed generators."""
+        own = [*self._trainable_own, *self._other_own, *(seed.state for seed in self._seeds)]
+        return unique([*own, *(variable for layer in self._sublayers for variable in layer.variables)])
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that training changes. A layer may set its own list in `build`."""
+        return [weight for weight in self.weights if weight.trainable] if self.trainable else []
+
+    @trainable_weights.setter
+    def trainable_weights(self, weights: list[Variable]) -> None:
+        object.__setattr__(self, "_trainable_own", list(weights))
+        object.__setattr__(self, "_other_own", [one for one in self._other_own if not contains(weights, one)])
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that training leaves alone. A layer may set its own list in `build`."""
+        return [weight for weight in self.weights if not (self.trainable and weight.trainable)]
+
+    @non_trainable_weights.setter
+    def non_trainable_weights(self, weights: list[Variable]) -> None:
+        for weight in weights:
+            weight.trainable = False
+        object.__setattr__(self, "_other_own", list(weights))
+        object.__setattr__(self, "_trainable_own", [one for one in self._trainable_own if not contains(weights, one)])
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The trainable weights, in the order of gradients."""
+        return [variable for variable in self.variables if variable.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """All state that training does not change by gradients, seeds included."""
+        return [variable for variable in self.variables if not (self.trainable and variable.trainable)]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the layer; setting it sets it for all sublayers too."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for variable in self._trainable_own:
+            variable.trainable = bool(value)
+        for layer in self._sublayers:
+            layer.trainable = value
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Metrics that the layer or its sublayers hold."""
+        return unique([*self._metrics, *(metric for layer in self._sublayers for metric in layer.metrics)])
+
+    @property
+    def metrics_variables(self) -> list[Variable]:
+        """The state of the metrics."""
+        return [variable for metric in self.metrics for variable in metric.variables]
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights' values, in the order of `weights`."""
+        return [weight.numpy() for weight in self.weights]
+
+    def set_weights(self, weights: Iterable[Any]) -> None:
+        """Take these values, in the order of `weights`. ShapeError before anything is written if they do not fit."""
+        values, own = [np.asarray(value) for value in weights], self.weights
+        if len(values) != len(own):
+            raise ShapeError(f"layer {self.name!r} has {len(own)} weights and was given {len(values)} values")
+        for weight, value in zip(own, values, strict=True):
+            if value.shape != weight.shape:
+                raise ShapeError(f"layer {self.name!r}: weight {weight.path} has shape {weight.shape}, not {value.shape}")
+        for weight, value in zip(own, values, strict=True):
+            weight.assign(value)
+
+    def count_params(self) -> int:
+        """The number of numbers in the weights."""
+        if not self.built:
+            raise GraphError(f"layer {self.name!r} has no weights to count before it is built: call layer.build(shape)")
+        return sum(math.prod(weight.shape) for weight in self.weights)
+
+    def flat_layers(self) -> list[Layer]:
+        """The sublayers and theirs, at any depth, each once."""
+        return unique([part for layer in self._sublayers for part in [layer, *layer.flat_layers()]])
+
+    # -- calls
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return calls.call_layer(self, args, kwargs)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """What the layer computes; for subclasses to define."""
+        raise NotImplementedError(f"layer {type(self).__name__} has no `call`")
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """The mask of the output, where the layer supports masking: that of the input."""
+        return previous_mask
+
+    def check_input(self, inputs: Any) -> None:
+        """Raise ShapeError or DTypeError unless the inputs are what `input_spec` wants."""
+        if self.input_spec is not None and self.input_spec != []:
+            spec.check_inputs(self.input_spec, inputs, self.name)
+
+    def convert_input(self, symbol: Symbol) -> Symbol:
+        """An input in the dtype the layer computes in."""
+        return calls.cast_float(symbol, self.compute_dtype) if self.autocast else symbol
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape that `call` gives for inputs of this shape (or nest of shapes), found by tracing it."""
+        inputs = map_shapes(lambda shape: self._placeholder(shape), input_shape)
+        types = calls.output_types(self, (inputs,), {})
+        return tree.map_structure(lambda kind: None if kind is None else kind.public_shape, types)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbols of the shapes and dtypes that `call` gives for these, found by tracing it."""
+        types = calls.output_types(self, args, kwargs)
+        return tree.map_structure(lambda kind: None if kind is None else symbol_input(self.name, kind), types)
+
+    def _placeholder(self, shape: Any) -> Symbol:
+        return symbol_input("x", TensorType(known_shape(shape), self.compute_dtype))
+
+    def note_call(self, call: calls.Call) -> None:
+        """Remember a call on symbols: it gets the next node index."""
+        self.calls.append(call)
+
+    @property
+    def input(self) -> Any:
+        """The symbol (or list) the layer was called on; CallIndexError unless it was called once."""
+        return history.inputs_of(history.only_call(self, "input"))
+
+    @property
+    def output(self) -> Any:
+        """The symbol (or list) the layer gave; CallIndexError unless it was called once."""
+        return history.outputs_of(history.only_call(self, "output"))
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape (or list) the layer was called on, if it was the same in all calls."""
+        return history.only_shape(self, "input shape")
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape (or list) the layer gave, if it was the same in all calls."""
+        return history.only_shape(self, "output shape")
+
+    def get_input_at(self, node_index: int) -> Any:
+        """The symbol (or list) of the call with this index."""
+        return history.inputs_of(history.call_at(self, node_index, "input"))
+
+    def get_output_at(self, node_index: int) -> Any:
+        """The result (or list) of the call with this index."""
+        return history.outputs_of(history.call_at(self, node_index, "output"))
+
+    def get_input_shape_at(self, node_index: int) -> Any:
+        """The input shape (or list) of the call with this index."""
+        return history.shapes_of(history.inputs_of(history.call_at(self, node_index, "input shape")))
+
+    def get_output_shape_at(self, node_index: int) -> Any:
+        """The output shape (or list) of the call with this index."""
+        return history.shapes_of(history.outputs_of(history.call_at(self, node_index, "output shape")))
+
+    # -- losses
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a scalar (or several) to the loss of the model that the layer is part of; called inside `call`."""
+        trace = active()
+        if trace is None:
+            self._losses.extend(np.asarray(one) for one in tree.flatten(loss))
+        else:
+            trace.losses.extend(as_symbol(one) for one in tree.flatten(loss))
+
+    def keep_losses(self, losses: list[Any]) -> None:
+        """Remember the losses of the eager call that just ended, instead of those before."""
+        for layer in [self, *self.flat_layers()]:
+            layer._losses.clear()
+        self._losses.extend(losses)
+
+    @property
+    def losses(self) -> list[Any]:
+        """What `add_loss` and activity regularizers gave in the last call, and the penalties of the weights."""
+        trace = active()
+        own = list(trace.losses) if trace is not None else list(self._losses)
+        if trace is None:
+            own += [loss for layer in self.flat_layers() for loss in layer._losses]
+        return own + self.weight_losses()
+
+    def weight_losses(self) -> list[Any]:
+        """The penalties of the trainable weights that have a regularizer."""
+        return [weight.regularizer(weight) for weight in self.trainable_weights if weight.regularizer is not None]
+
+    # -- configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """Plain data that `from_config` makes an equal layer from, without its weights."""
+        return describe.config_of(self, Layer)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The layer that `get_config` described."""
+        return cls(**config)
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The shapes the layer was built with."""
+        shapes = self._build_shapes
+        return None if not shapes else {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": shapes}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Build with the shapes of `get_build_config`."""
+        if config and "input_shape" in config:
+            self.build(config["input_shape"])
+        elif config:
+            self.build(**config["shapes_dict"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_building": False}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.__dict__.get('_name')}, built={self.__dict__.get('built')}>"
+
+
+Layer.build = building(Layer.build)  # type: ignore[method-assign]
+
+
+def unique(values: Iterable[Any]) -> list[Any]:
+    """Each object once, in order."""
+    return list({id(value): value for value in values}.values())
+
+
+def contains(values: Iterable[Any], value: Any) -> bool:
+    """Whether this very object is among them; `in` would compare arrays."""
+    return any(value is one for one in values)
+
+
+def batch_shape_argument(options: dict[str, Any]) -> tuple[int | None, ...] | None:
+    """The shape, batch first, that Keras 2's input_shape=, input_dim= or batch_input_shape= ask for."""
+    batch = options.pop("batch_size", None)
+    whole, shape, width = (options.pop(name, None) for name in ("batch_input_shape", "input_shape", "input_dim"))
+    length = options.pop("input_length", None) if width is not None else None
+    if whole is not None:
+        return tuple(whole)
+    if shape is None and width is not None:
+        shape = (width,) if length is None else (length, width)
+    if shape is None:
+        return None
+    return (batch, *(shape if isinstance(shape, (list, tuple)) else (shape,)))
+
+
+def weight_arguments(args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `add_weight` by name, in Keras 3's order or, when the first is a name, Keras 2's."""
+    by_name = ("name", "shape", "dtype", "initializer", "regularizer", "trainable", "constraint")
+    order = by_name if args and isinstance(args[0], str) else ("shape", "initializer", "dtype")
+    if len(args) > len(order):
+        raise ArgumentError(f"add_weight takes at most {len(order)} positional arguments, not {len(args)}")
+    given = dict(zip(order, args, strict=False))
+    twice = given.keys() & options.keys()
+    if twice:
+        raise ArgumentError(f"add_weight was given {', '.join(sorted(twice))} twice, by position and by name")
+    return given | options
+
+
+def known_shape(shape: Iterable[Any]) -> tuple[Any, ...]:
+    """A shape with N for an unknown batch and named axes for other unknown sizes."""
+    sizes = list(shape)
+    return tuple(size if size is not None else N if axis == 0 else fresh_axis() for axis, size in enumerate(sizes))
+
+
+def is_shape(value: Any) -> bool:
+    """Whether it is one shape, and no nest of shapes."""
+    return isinstance(value, (list, tuple)) and all(size is None or isinstance(size, (int, np.integer)) for size in value)
+
+
+def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
+    """The nest with `function` applied to each shape in it."""
+    if shapes is None or is_shape(shapes):
+        return None if shapes is None else function(shapes)
+    if isinstance(shapes, dict):
+        return {key: map_shapes(function, shape) for key, shape in shapes.items()}
+    return type(shapes)(map_shapes(function, shape) for shape in shapes)
+
+
+__all__ = ["Layer", "config", "known_shape", "map_shapes"]

@@ -1,0 +1,78 @@
+"""Names nobody chose: dense, dense_1, ..., and the scopes that weights' paths are made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from kgraph.errors import ArgumentError
+from kgraph.sizes import forget_axes
+
+_counts: dict[str, int] = {}
+_scopes: ContextVar[tuple[tuple[str, Any], ...]] = ContextVar("scopes", default=())
+
+
+def snake_case(name: str) -> str:
+    """einsum_dense for EinsumDense."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def automatic_name(class_name: str) -> str:
+    """The next free name for an object of this class: dense, dense_1, dense_2."""
+    stem = snake_case(class_name)
+    number = _counts.get(stem, 0)
+    _counts[stem] = number + 1
+    return f"{stem}_{number}" if number else stem
+
+
+def checked_name(name: Any, class_name: str) -> str:
+    """The name a user chose for a layer or model, or an automatic one for None."""
+    if name is None:
+        return automatic_name(class_name)
+    if not isinstance(name, str) or not name or "/" in name:
+        raise ArgumentError(f"the name of a {class_name} must be a string without '/', not {name!r}")
+    return name
+
+
+def uid(prefix: str = "") -> int:
+    """The next number of a prefix, from 1 on, as `backend.get_uid` gives it."""
+    _counts[prefix] = _counts.get(prefix, 0) + 1
+    return _counts[prefix]
+
+
+def forget_names() -> None:
+    """Start all numbers anew, as `clear_session` does."""
+    _counts.clear()
+    forget_axes()
+
+
+@contextmanager
+def name_scope(name: str, caller: Any = None) -> Iterator[None]:
+    """Inside the block, paths of new weights start with `name`. A caller that opened the scope already adds nothing."""
+    scopes = _scopes.get()
+    inside = caller is not None and bool(scopes) and scopes[-1][1] is caller
+    token = _scopes.set(scopes if inside else (*scopes, (name, caller)))
+    try:
+        yield
+    finally:
+        _scopes.reset(token)
+
+
+@contextmanager
+def outermost() -> Iterator[None]:
+    """Inside the block, paths start at the top: layers of a model are named without the model."""
+    token = _scopes.set(())
+    try:
+        yield
+    finally:
+        _scopes.reset(token)
+
+
+def path_of(name: str) -> str:
+    """The path of a weight created here: scopes and name, joined by dots."""
+    return ".".join([*(scope for scope, _ in _scopes.get() if scope), name])

@@ -1,0 +1,189 @@
+"""Put neighbours into one kernel. Runs last: a fused node has no gradient and no numpy row.
+
+A node joins the kernel of its readers when it has no other, so values in between never reach memory:
+  - elementwise ops and moves join any kernel that reads them element by element;
+  - reductions join what follows from their rows (softmax, normalisation), and take what comes before in;
+  - a contraction takes in the bias, activation, residual, ... that follow it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kgraph.ir import LEAVES, Graph, Node
+from kgraph.op import OPS
+from kgraph.types import TensorType
+
+MOST_MEMBERS = 64
+MOST_INPUTS = 32
+INDICES = {"take": 1, "take_along_axis": 1}  # arguments that are looked at before the kernel runs
+EVERYWHERE = ("const", "size", "iota")  # cost nothing: each reader has its own
+
+
+@dataclass
+class Group:
+    """Nodes that become one kernel; root is the one whose value is stored."""
+
+    root: Node
+    members: set[str] = field(default_factory=set)
+    direct: set[str] = field(default_factory=set)  # members that reach the root elementwise, or through reductions
+    contraction: str = ""
+    frame: TensorType | None = None  # what the reductions reduce
+    axes: tuple[int, ...] = ()
+
+
+def fuse(graph: Graph) -> Graph:
+    """The graph with one node for each kernel."""
+    home = groups(graph)
+    made = Graph()
+    made.updates, made.assumed = dict(graph.updates), list(graph.assumed)
+    for node in graph:
+        if node.op in LEAVES:
+            made.add(node, *graph.arguments(node.name))
+        elif home[node.name].root is node:
+            _add_kernel(made, graph, home[node.name])
+    made.outputs = list(graph.outputs)
+    return made.prune()
+
+
+def groups(graph: Graph) -> dict[str, Group]:
+    """The group of every node that computes something."""
+    home: dict[str, Group] = {}
+    results = set(graph.results)
+    for node in reversed(list(graph)):
+        if node.op in LEAVES:
+            continue
+        readers = graph.readers(node.name)
+        around = {id(home[reader]): home[reader] for reader in readers}
+        group = next(iter(around.values())) if len(around) == 1 and node.name not in results else None
+        if group is None or not joins(graph, node, readers, group):
+            group = Group(node)
+            group.direct.add(node.name)
+        home[node.name] = group
+        _note(graph, node, group)
+    return home
+
+
+def _note(graph: Graph, node: Node, group: Group) -> None:
+    group.members.add(node.name)
+    kind = OPS[node.op].kind
+    if kind == "contract":
+        group.contraction = node.name
+    if kind == "reduce" and group.frame is None:
+        group.frame = graph[graph.arguments(node.name)[0]].tensor
+        group.axes = tuple(node.attrs["axes"])
+
+
+def joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
+    """Whether a node, all of whose readers are in the group, may be computed inside it."""
+    if len(group.members) >= MOST_MEMBERS or len(_inputs(graph, group)) >= MOST_INPUTS:
+        return False
+    if any(not _reads_elements(graph, reader, node.name) for reader in readers):
+        return False
+    kind = OPS[node.op].kind
+    if kind == "map" or (kind == "move" and not _is_view(graph, node)):
+        if kind == "map" and any(reader in group.direct for reader in readers):
+            if all(reader in group.direct for reader in readers) and _plain(graph, node, readers):
+                group.direct.add(node.name)
+        return True
+    if kind == "reduce":
+        return _reduction_joins(graph, node, readers, group)
+    return kind == "contract" and _contraction_joins(graph, node, readers, group)
+
+
+def _reads_elements(graph: Graph, reader: str, name: str) -> bool:
+    """Whether the reader takes elements of the value as they come, not the value as a whole."""
+    op = OPS[graph[reader].op]
+    if op.kind in ("contract", "scatter", "cumulate"):
+        return False
+    index_slot = INDICES.get(op.name)
+    return index_slot is None or graph.arguments(reader)[index_slot] != name
+
+
+def _is_view(graph: Graph, node: Node) -> bool:
+    """A reshape costs nothing as a view, but would cost divisions inside a kernel; one that only adds axes of 1 would not."""
+    if node.op != "reshape":
+        return False
+    before = [size for size in graph[graph.arguments(node.name)[0]].tensor.shape if size != 1]
+    return before != [size for size in node.tensor.shape if size != 1]
+
+
+def _plain(graph: Graph, node: Node, readers: list[str]) -> bool:
+    """Whether the readers are elementwise, or reduce this very value."""
+    return all(OPS[graph[reader].op].kind in ("map", "reduce") for reader in readers)
+
+
+def _reduction_joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
+    if OPS[node.op].combine is None or group.contraction or not all(reader in group.direct for reader in readers):
+        return False
+    frame, axes = graph[graph.arguments(node.name)[0]].tensor, tuple(node.attrs["axes"])
+    if group.frame is not None and (group.frame.shape, group.axes) != (frame.shape, axes):
+        return False
+    depends = any(OPS[graph[name].op].kind == "reduce" for name in group.members)
+    trailing = axes == tuple(range(frame.rank - len(axes), frame.rank))
+    if group.root.tensor.shape == node.tensor.shape and not depends:
+        same = all(graph[name].tensor.shape == node.tensor.shape for name in _between(graph, node.name, group))
+        if same:
+            group.direct.add(node.name)
+            return True
+    if not trailing or not node.attrs["keepdims"] or not _fits_rows(graph, group, frame, node.tensor):
+        return False
+    group.direct.add(node.name)
+    return True
+
+
+def _fits_rows(graph: Graph, group: Group, frame: TensorType, row: TensorType) -> bool:
+    """Whether every elementwise member has the frame's shape or one element a row, so that rows can be done one by one."""
+    shapes = (frame.shape, row.shape)
+    root = group.root.tensor.shape
+    squeezed = tuple(size for axis, size in enumerate(row.shape) if axis < frame.rank and size == row.shape[axis])
+    allowed = {*shapes, squeezed}
+    if root not in allowed:
+        return False
+    return all(
+        graph[name].tensor.shape in allowed or graph[name].tensor.size == 1 or name not in group.direct
+        for name in group.members
+    )
+
+
+def _contraction_joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
+    if group.contraction or group.frame is not None or not all(reader in group.direct for reader in readers):
+        return False
+    between = [graph[name].tensor.shape for name in _between(graph, node.name, group)]
+    return all(shape == node.tensor.shape for shape in [*between, group.root.tensor.shape])
+
+
+def _between(graph: Graph, name: str, group: Group) -> set[str]:
+    """The members that a value reaches."""
+    found: set[str] = set()
+    waiting = [reader for reader in graph.readers(name) if reader in group.members]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += [reader for reader in graph.readers(one) if reader in group.members]
+    return found
+
+
+def _inputs(graph: Graph, group: Group) -> set[str]:
+    return {source for name in group.members for source in graph.arguments(name)} - group.members
+
+
+def _add_kernel(made: Graph, graph: Graph, group: Group) -> None:
+    """One node for the group: the op itself where it is alone, else a fused node with the group as its body."""
+    root = group.root
+    if len(group.members) == 1:
+        made.add(root, *graph.arguments(root.name))
+        return
+    body, sources = Graph(), []
+    for node in graph:
+        if node.name in group.members:
+            for source in graph.arguments(node.name):
+                if source not in body:
+                    number = graph[source].op == "const" and graph[source].tensor.shape == ()
+                    body.add(graph[source] if number else Node(source, "input", graph[source].type))
+                    if not number:
+                        sources.append(source)
+            body.add(node, *graph.arguments(node.name))
+    body.outputs = [root.name]
+    made.add(Node(root.name, "fused", root.type, {"body": body}, root.origin), *sources)

@@ -1,0 +1,56 @@
+"""The runtime: loaded once, kept on disk, and the same on a baseline CPU."""
+
+from __future__ import annotations
+
+from kgraph.codegen.native import runtime as module
+from kgraph.codegen.native.runtime import runtime, source_digest
+from kgraph.codegen.native.tile import TILES
+
+PRODUCT = """
+import ctypes
+import numpy as np
+from kgraph.codegen.native.host import host, tile_shape
+from kgraph.codegen.native.runtime import runtime
+from kgraph.codegen.native.tile import TILES
+
+def check(name, dtype, vectors):
+    rows, columns = tile_shape(dtype, vectors)
+    a, panel, out = np.ones((rows, 9), dtype), np.ones((9, columns), dtype), np.zeros((rows, columns), dtype)
+    pointer, word = ctypes.c_void_p, ctypes.c_int64
+    call = ctypes.CFUNCTYPE(None, pointer, word, word, pointer, word, pointer, word, word)
+    call(runtime().symbols[name])(a.ctypes.data, 9, 1, panel.ctypes.data, 9, out.ctypes.data, rows, 0)
+    return bool((out == 9).all())
+
+print(all(check(name, *made_for) for name, made_for in TILES.items()), host().bits)
+"""
+
+
+def test_the_runtime_is_loaded_once(native):
+    assert runtime() is native
+    assert set(native.symbols) == {*TILES, "kg_parallel", "kg_pool_reset", "kg_run"}
+    assert all(native.symbols.values())
+
+
+def test_a_second_process_loads_it_without_emitting_anything(python, tmp_path):
+    load = "from kgraph.codegen.native import runtime as m; "
+    forbid = "m.compile_ir = m.emit_runtime = None; "
+    python(load + "m.runtime()", KGRAPH_CACHE_DIR=str(tmp_path))
+    assert python(load + forbid + "print(len(m.runtime().symbols))", KGRAPH_CACHE_DIR=str(tmp_path)) == "7"
+
+
+def test_the_runtime_needs_no_numba(python):
+    text = "import sys; from kgraph.codegen.native.runtime import runtime; runtime(); print('numba' in sys.modules)"
+    assert python(text) == "False"
+
+
+def test_the_digest_follows_the_source(tmp_path, monkeypatch):
+    before = source_digest()
+    source_digest.cache_clear()
+    (tmp_path / "other.py").write_text("changed")
+    monkeypatch.setattr(module.resources, "files", lambda package: tmp_path)
+    assert source_digest() != before
+    source_digest.cache_clear()
+
+
+def test_the_baseline_cpu_computes_the_same_product(python):
+    assert python(PRODUCT, KGRAPH_CPU="generic") == "True 128"

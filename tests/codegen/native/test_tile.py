@@ -1,0 +1,121 @@
+"""The tiles against numpy in float64, and their assembly."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+
+import numpy as np
+import pytest
+from llvmlite import ir
+
+from kgraph.codegen.native import tile
+from kgraph.codegen.native.host import host, tile_shape
+from kgraph.codegen.native.objects import assemble
+
+LENGTHS = (0, 1, 2, 3, 7, 64)
+ROWS = range(1, host().rows + 1)
+
+
+def run(native, name: str, a: np.ndarray, panel: np.ndarray, out: np.ndarray, accumulate: bool = False) -> None:
+    """Call a tile kernel: a is rows x k with any strides."""
+    pointer, word = ctypes.c_void_p, ctypes.c_int64
+    call = ctypes.CFUNCTYPE(None, pointer, word, word, pointer, word, pointer, word, word)(native.symbols[name])
+    row_stride, k_stride = (stride // a.itemsize for stride in a.strides)
+    rows, k = a.shape
+    call(a.ctypes.data, row_stride, k_stride, panel.ctypes.data, k, out.ctypes.data, rows, int(accumulate))
+
+
+def operands(name: str, rows: int, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """a, a panel, and a tile full of NaN."""
+    dtype, vectors = tile.TILES[name]
+    most, columns = tile_shape(dtype, vectors)
+    random = np.random.default_rng(seed)
+    a, panel = random.standard_normal((rows, k)).astype(dtype), random.standard_normal((k, columns)).astype(dtype)
+    return a, panel, np.full((most, columns), np.nan, dtype)
+
+
+def product(a: np.ndarray, panel: np.ndarray) -> np.ndarray:
+    return a.astype(np.float64) @ panel.astype(np.float64)
+
+
+def tolerance(a: np.ndarray) -> float:
+    return 8 * np.finfo(a.dtype).eps * max(1, a.shape[1])
+
+
+@pytest.mark.parametrize("k", LENGTHS)
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("name", tile.TILES)
+def test_a_tile_is_the_product_and_leaves_other_rows_alone(native, name, rows, k):
+    a, panel, out = operands(name, rows, k)
+    run(native, name, a, panel, out)
+    np.testing.assert_allclose(out[:rows], product(a, panel), rtol=0, atol=tolerance(a))
+    assert np.isnan(out[rows:]).all()
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("name", tile.TILES)
+def test_accumulate_adds_to_what_the_tile_holds(native, name, rows):
+    a, panel, out = operands(name, rows, 7)
+    out[:] = np.arange(out.size, dtype=out.dtype).reshape(out.shape) / out.size
+    before = out.astype(np.float64)
+    run(native, name, a, panel, out, accumulate=True)
+    np.testing.assert_allclose(out[:rows], (before[:rows] + product(a, panel)), rtol=0, atol=2 * tolerance(a))
+    np.testing.assert_array_equal(out[rows:], before[rows:])
+
+
+@pytest.mark.parametrize("name", tile.TILES)
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda a: np.asfortranarray(a),
+        lambda a: np.repeat(np.repeat(a, 3, 0), 2, 1)[::3, ::2],
+        lambda a: a[::-1, ::-1].copy()[::-1, ::-1],
+        lambda a: np.broadcast_to(a[:1], a.shape),
+        lambda a: np.broadcast_to(a[:, :1], a.shape),
+    ],
+    ids=["transposed", "strided", "backwards", "one row", "one column"],
+)
+@pytest.mark.parametrize("rows", [1, 3, host().rows])
+def test_a_may_have_any_strides(native, name, layout, rows):
+    a, panel, out = operands(name, rows, 37)
+    a = layout(a)
+    run(native, name, a, panel, out)
+    np.testing.assert_allclose(out[:rows], product(a, panel), rtol=0, atol=tolerance(a))
+
+
+@pytest.mark.parametrize("name", tile.TILES)
+def test_nan_and_infinity_pass_through(native, name):
+    a, panel, out = operands(name, 3, 5)
+    a[0, 2], a[1, 4], panel[:, 0] = np.nan, np.inf, 1.0
+    run(native, name, a, panel, out)
+    assert np.isnan(out[0]).all()
+    assert out[1, 0] == np.inf
+    assert np.isfinite(out[2]).all()
+
+
+@pytest.mark.parametrize("name", tile.TILES)
+def test_operands_need_no_alignment_beyond_their_elements(native, name):
+    a, panel, out = operands(name, 3, 9)
+    shifted = np.empty(panel.size + 1, panel.dtype)[1:].reshape(panel.shape)
+    shifted[:] = panel
+    odd = np.full(out.size + 1, np.nan, out.dtype)[1:].reshape(out.shape)
+    run(native, name, a, shifted, odd)
+    np.testing.assert_allclose(odd[:3], product(a, panel), rtol=0, atol=tolerance(a))
+
+
+def test_a_tile_is_found_by_dtype_and_width():
+    assert tile.tile_name("float64", 1) == "kg_tile_f64x1"
+    assert tile_shape("float32", 2) == (host().rows, 2 * host().lanes("float32"))
+
+
+def test_no_tile_spills_a_vector_register():
+    module = ir.Module("tiles")
+    tile.emit_tiles(module)
+    text = assemble(str(module), unroll=False)
+    stack = r"\(%[re][sb]p\)" if host().is_x86 else r"\[(sp|x29)"
+    vector = r"%[xyz]mm" if host().is_x86 else r"\b[qvds]\d"
+    pushed = r"^\s*(st|ld)[rp]\s+d\d"  # what the ARM calling convention asks a function to keep
+    lines = [line for line in text.splitlines() if re.search(stack, line) and re.search(vector, line)]
+    assert [line for line in lines if not (host().is_arm and re.search(pushed, line))] == []
+    assert text.count("vfmadd") > 100 or host().bits < 256
