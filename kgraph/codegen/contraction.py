@@ -60,8 +60,8 @@ class Contraction:
     kernel: Kernel
     pack: Kernel
     panels: Dim  # elements, in the graph's sizes
-    right: int  # which parameter of the kernel is packed
-    swapped: bool
+    right: int  # which input of the body is packed; the panels are the kernel's last input
+    sources: tuple[int, ...]  # the inputs of the body that the kernel takes as they are
 
 
 def strides_of(term: str, size: dict[str, Dim]) -> dict[str, Dim]:
@@ -137,18 +137,28 @@ def contracting(task: Task, tile: Tile, packed_ahead: Sequence[bool]) -> Contrac
     left, right = [task.body.inputs.index(name) for name in (reversed(operands) if turned else operands)]
     dtype, width = node.tensor.dtype, letters.extent(letters.column)
     vectors = 1 if isinstance(width, int) and width <= tile(dtype, 1)[1] else 2
-    schedule, stems = _product(task, node, letters, (f"in{left}", f"in{right}"), vectors)
+    schedule, stems = _product(task, node, letters, (f"in{left}", "panels"), vectors)
     rows, columns = tile(dtype, vectors)
     block = rows * max(1, BLOCK // rows)
     strips = _up(letters.extent(letters.column), columns)
     extent = letters.extent(letters.batch) * _up(letters.extent(letters.row), block) * strips
     depth = estimate(letters.extent(letters.inner))
     work = min(block, estimate(letters.extent(letters.row))) * columns * depth
-    kernel = task.kernel(schedule, extent, UNIT // work, stems)
+    sources = tuple(slot for slot, name in enumerate(task.body.inputs) if _is_read(task, node, name, slot, left))
+    given = [task.parameters[slot] for slot in sources]
+    kernel = replace(
+        task.kernel(schedule, extent, UNIT // work, stems),
+        parameters=(*given, Parameter("panels", dtype), task.parameters[-1]),
+    )
     own = "".join(letter for letter in letters.batch if letter in letters.right)
     panels = letters.extent(own) * strips
     pack = _pack(task, letters, own, dtype, vectors, panels, COPY // (columns * depth))
-    return Contraction(kernel, pack, panels * letters.extent(letters.inner) * columns, right, turned)
+    return Contraction(kernel, pack, panels * letters.extent(letters.inner) * columns, right, sources)
+
+
+def _is_read(task: Task, contraction: Node, name: str, slot: int, left: int) -> bool:
+    """Whether the kernel reads an input besides the panels made of it."""
+    return slot == left or any(reader != contraction.name for reader in task.body.readers(name))
 
 
 def summing(task: Task) -> Kernel:

@@ -114,7 +114,7 @@ def contract(text: Source, schedule: Product) -> None:
     with parallel(text, (*schedule.batch, blocks, panel)):
         text(f"start = panel * {width}", f"columns = min({width}, {schedule.column.extent} - start)")
         chosen = [loop for loop, used in zip(schedule.batch, schedule.panel_batch, strict=True) if used]
-        text(f"panels = {walked([*chosen, panel])} * {closed(str(depth * width))}")
+        text(f"offset = {walked([*chosen, panel])} * {closed(str(depth * width))}")
         text(f"last = min({schedule.row.extent}, (block + 1) * {block})")
         with text.block(f"for first in range(block * {block}, last, {rows}):"):
             text(f"height = min({rows}, last - first)")
@@ -134,7 +134,7 @@ def multiply(text: Source, schedule: Product, width: int) -> None:
     start = sum_text(
         [("first", strides.row), *terms(schedule.batch, strides.batch), *terms(outer, strides.inner[:split])]
     )
-    panel = sum_text([("panels", 1), *terms(outer, inner_steps(outer, depth * width))])
+    panel = sum_text([("offset", 1), *terms(outer, inner_steps(outer, depth * width))])
     step = strides.inner[-1] if run else 1
     again = " or ".join(f"{loop.name} > 0" for loop in outer) or "False"
     with text.loops(list(outer)):

@@ -18,7 +18,7 @@ I64 = ir.IntType(64)
 def scratch(dtype: types.Type) -> Any:
     """An intrinsic `scratch(n)`: n elements on the stack, aligned for vectors; n is a constant."""
 
-    @intrinsic
+    @intrinsic(prefer_literal=True)
     def take(context: Any, count: Any) -> Any:
         size = int(count.literal_value)
 

@@ -176,8 +176,8 @@ def _packed(
         made.buffers[name] = Buffer(name, dtype, found.panels, "prepared" if ahead else "arena")
         step = Step(found.pack, (source, name), tuple(task.axes), name)
         (made.prepare if ahead else steps).append(step)
-    buffers[found.right] = name
-    return [*steps, Step(found.kernel, tuple(buffers), tuple(task.axes), node.name)]
+    given = (*(buffers[slot] for slot in found.sources), name, node.name)
+    return [*steps, Step(found.kernel, given, tuple(task.axes), node.name)]
 
 
 def _add_checks(made: Plan, node: Node) -> None:

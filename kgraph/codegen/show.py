@@ -20,7 +20,7 @@ def shown_source(step: Step, printer: Callable[[Kernel], str] = cpu.source) -> s
         stems[parameter.name] = buffer
     stems.pop("total", None)
     for canonical, stem in stems.items():
-        if canonical != "out":
+        if canonical not in ("out", "panels"):
             names[canonical] = _fresh(identifier(stem), taken)
     names["kernel"] = _fresh(identifier(step.node), taken)
     return re.sub(r"\b[a-z]+\d*\b", lambda word: names.get(word[0], word[0]), printer(kernel))

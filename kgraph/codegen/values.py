@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from kgraph.sizes import rename_axes
 from kgraph.types import TensorType
 
 Place = tuple[str, tuple[Index, ...]]
+ARGUMENTS_ONLY = re.compile(r"\w+\((\{\w+\}(\(\d+\))?(, )?)*\)")  # a template in which no operand needs parentheses
 
 
 class Values:
@@ -88,7 +90,9 @@ class Values:
         arguments = self.body.arguments(node.name)
         first = self.body[arguments[0]].tensor.dtype if arguments else node.tensor.dtype
         attrs = {key: rename_axes(value, self.names) for key, value in node.attrs.items()}
-        return template.format(*map(closed, inputs), T=constructor(node.tensor.dtype), A=constructor(first), **attrs)
+        if not ARGUMENTS_ONLY.fullmatch(template):
+            inputs = list(map(closed, inputs))
+        return template.format(*inputs, T=constructor(node.tensor.dtype), A=constructor(first), **attrs)
 
     def _moved(self, expression: Any, arguments: list[str], node: Node) -> str:
         if isinstance(expression, Read):

@@ -35,9 +35,10 @@ class Constant(Initializer):
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
         value = np.asarray(self.value).astype(numpy_dtype(standard_dtype(dtype)))
         sizes = concrete(shape)
-        if np.broadcast_shapes(value.shape, (1,) * len(sizes))[-len(sizes) :] != value.shape[-len(sizes) :]:
-            raise ShapeError(f"a constant of shape {value.shape} does not broadcast to {sizes}")
-        return np.full(sizes, value)
+        try:
+            return np.broadcast_to(value, sizes).copy()
+        except ValueError as error:
+            raise ShapeError(f"a constant of shape {value.shape} does not broadcast to {sizes}") from error
 
     def get_config(self) -> dict[str, Any]:
         return {"value": array_config(self.value)}

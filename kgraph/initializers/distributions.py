@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from operator import index
 from typing import Any
@@ -84,7 +85,7 @@ def truncated_normal(shape: Sequence[int], mean: float, stddev: float, dtype: An
     drawn, stored = _float_dtypes(dtype)
     sizes = concrete(shape)
     generator = _generator(seed)
-    values = generator.standard_normal(np.prod(sizes, dtype=int), drawn)
+    values = generator.standard_normal((math.prod(sizes),), drawn)
     outside = np.flatnonzero(np.abs(values) > 2.0)
     while outside.size:
         values[outside] = generator.standard_normal(outside.size, drawn)

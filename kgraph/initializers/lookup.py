@@ -108,8 +108,8 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     custom = custom_objects or {}
     if config["class_name"] == "function":
         return _named(config["config"], custom)
-    named = config.get("registered_name")
-    found = _named(named if named in custom else config["class_name"], custom)
+    registered = config.get("registered_name") or ""
+    found = _named(registered if registered in custom else config["class_name"], custom)
     return found.from_config(config.get("config") or {})
 
 

@@ -138,8 +138,7 @@ class Orthogonal(RandomInitializer):
             raise ShapeError(f"an orthogonal weight has two or more axes, the shape {sizes} has {len(sizes)}")
         rows, columns = math.prod(sizes[:-1]), sizes[-1]
         sample = normal((max(rows, columns), min(rows, columns)), 0.0, 1.0, dtype, self.seed)
-        exact = sample.astype(np.float64 if sample.dtype == np.float64 else np.float32)  # LAPACK knows no halves
-        q, r = np.linalg.qr(exact)
+        q, r = np.linalg.qr(sample.astype(np.promote_types(sample.dtype, np.float32)))  # LAPACK knows no halves
         q *= np.sign(np.diag(r))
         flat = q.T if rows < columns else q
         return (self.gain * flat.reshape(sizes)).astype(sample.dtype)

@@ -13,7 +13,7 @@ from kgraph.op import FUNCTIONS, Op, first_as_it_is
 from kgraph.ops.move import broadcast_to, iota, reshape, shape_of, shown
 from kgraph.sizes import Dim, Shape, broadcast_shapes, product
 from kgraph.trace import Symbol, as_symbol, primitive
-from kgraph.types import SIGNED, UNSIGNED, TensorType
+from kgraph.types import SIGNED, UNSIGNED, TensorType, standard_dtype
 
 
 def wrapped(read: Read, size: Dim, dtype: str) -> Index:
@@ -108,8 +108,9 @@ def _stretched(at: Sequence[Index], shape: Shape) -> list[Index]:
 def _along_vjp(g: Symbol, y: Symbol, x: Symbol, indices: Symbol, axis: int) -> tuple[Any, ...]:
     size = x.type.shape[axis]
     if indices.type.shape[axis] == 1:  # one element of each row: no scatter, so the gradient of a loss fuses
-        line = iota(shape=_with((1,) * x.type.rank, axis, size), axis=axis, dtype=indices.type.dtype)
-        return FUNCTIONS["where"](FUNCTIONS["equal"](line, wrap(indices, size)), g, 0), None
+        places = wrap(indices, size)
+        line = iota(shape=_with((1,) * x.type.rank, axis, size), axis=axis, dtype=places.type.dtype)
+        return FUNCTIONS["where"](FUNCTIONS["equal"](line, places), g, 0), None
     shape = x.type.shape
     place = flat_places(wrap(indices, size), shape, g.type.shape, axis)
     count = product(shape)
@@ -123,7 +124,12 @@ def _along_vjp(g: Symbol, y: Symbol, x: Symbol, indices: Symbol, axis: int) -> t
 
 
 def wrap(indices: Any, size: Dim) -> Any:
-    """Indices with those from the end counted from the front."""
+    """Indices, of at least 32 bits, with those from the end counted from the front."""
+    dtype = standard_dtype(indices.dtype)
+    if dtype in UNSIGNED:
+        return indices if dtype == "uint64" else FUNCTIONS["cast"](indices, "int64" if dtype == "uint32" else "int32")
+    if dtype not in ("int32", "int64"):
+        indices = FUNCTIONS["cast"](indices, "int32")
     return FUNCTIONS["where"](FUNCTIONS["less"](indices, 0), FUNCTIONS["add"](indices, size), indices)
 
 

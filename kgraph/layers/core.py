@@ -1,0 +1,257 @@
+"""Dense layers, embeddings, and functions as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kgraph import activations, constraints, initializers, ops, regularizers
+from kgraph.errors import ArgumentError, ShapeError
+from kgraph.layers.equation import EinsumShapes
+from kgraph.layers.layer import Layer
+from kgraph.layers.spec import InputSpec
+
+
+class Dense(Layer):
+    """activation(inputs @ kernel + bias) over the last axis.
+
+    kernel is (inputs, units), bias (units,); any rank of at least 2, other axes stay.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **options)
+        self.units = positive(units, "units", "Dense")
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.input_spec = InputSpec(min_ndim=2)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        width = input_shape[-1]
+        if width is None:
+            raise ShapeError(f"layer {self.name!r} needs the size of the last axis; it was given {tuple(input_shape)}")
+        options = (self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
+        self.kernel = self.add_weight(**weight("kernel", (width, self.units), *options))
+        self.bias = None
+        if self.use_bias:
+            options = (self.bias_initializer, self.bias_regularizer, self.bias_constraint)
+            self.bias = self.add_weight(**weight("bias", (self.units,), *options))
+        self.input_spec = InputSpec(min_ndim=2, axes={-1: width})
+
+    def call(self, inputs: Any) -> Any:
+        x = ops.matmul(inputs, self.kernel)
+        if self.bias is not None:
+            x = ops.add(x, self.bias)
+        return x if self.activation is None else self.activation(x)
+
+
+class EinsumDense(Layer):
+    """activation(einsum(equation, inputs, kernel) + bias).
+
+    The equation names the axes of inputs, kernel and output, "abc,cd->abd"; "..." stands for leading or trailing
+    axes. output_shape has the sizes of the output without the batch, None where they follow from the input. bias_axes
+    are the output axes that the bias has, "d"; None for no bias.
+    """
+
+    def __init__(
+        self,
+        equation: str,
+        output_shape: Any,
+        activation: Any = None,
+        bias_axes: str | None = None,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.equation = equation
+        self.partial_output_shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
+        self.bias_axes = bias_axes
+        self.activation = activations.get(activation)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+
+    def build(self, input_shape: Any) -> None:
+        shapes = EinsumShapes.of(self.equation, self.bias_axes, input_shape, self.partial_output_shape)
+        options = (self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
+        self.kernel = self.add_weight(**weight("kernel", shapes.kernel, *options))
+        self.bias = None
+        if shapes.bias is not None:
+            options = (self.bias_initializer, self.bias_regularizer, self.bias_constraint)
+            self.bias = self.add_weight(**weight("bias", shapes.bias, *options))
+
+    def call(self, inputs: Any) -> Any:
+        x = ops.einsum(self.equation, inputs, self.kernel)
+        if self.bias is not None:
+            x = ops.add(x, self.bias)
+        return x if self.activation is None else self.activation(x)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "output_shape": self.partial_output_shape}
+
+
+class Embedding(Layer):
+    """Row `index` of a table (input_dim, output_dim) for every integer of the input.
+
+    An index outside the table is a RangeError before anything is read. With mask_zero the index 0 is masked.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        **options: Any,
+    ) -> None:
+        length = options.pop("input_length", None)
+        if length is not None and "input_shape" not in options:
+            options["input_shape"] = tuple(length) if isinstance(length, (list, tuple)) else (length,)
+        first = weights if weights is None or isinstance(weights, (list, tuple)) else [weights]
+        super().__init__(weights=first, **options)
+        self.input_dim = positive(input_dim, "input_dim", "Embedding")
+        self.output_dim = positive(output_dim, "output_dim", "Embedding")
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.mask_zero = self.supports_masking = mask_zero
+        self.autocast = False
+        if first is not None:
+            self.build()
+
+    def build(self, input_shape: Any = None) -> None:
+        options = (self.embeddings_initializer, self.embeddings_regularizer, self.embeddings_constraint)
+        self.embeddings = self.add_weight(**weight("embeddings", (self.input_dim, self.output_dim), *options))
+
+    def call(self, inputs: Any) -> Any:
+        if inputs.dtype not in ("int32", "int64"):
+            inputs = ops.cast(inputs, "int32")
+        return ops.cast(ops.take(self.embeddings, inputs, axis=0), self.compute_dtype)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return ops.not_equal(inputs, 0) if self.mask_zero else None
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.pop("weights", None)
+        return config
+
+
+class Activation(Layer):
+    """A function of kgraph.activations, by name or itself."""
+
+    def __init__(self, activation: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.activation = activations.get(activation)
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        return self.activation(inputs)
+
+
+class Identity(Layer):
+    """The input, unchanged."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+
+class Lambda(Layer):
+    """A function of the input written with kgraph.ops.
+
+    `arguments` are given to it by name, and so are `mask` and `training` if it has parameters of these names.
+    output_shape is taken for Keras's sake: shapes follow from the function.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if not callable(function):
+            raise ArgumentError(f"Lambda wants a function, not {function!r}")
+        self.function = function
+        self.arguments = arguments or {}
+        self.mask = mask
+        self.supports_masking = mask is not None
+        self._output_shape = output_shape
+        self._accepts = accepted(function)
+
+    def call(self, inputs: Any, mask: Any = None, training: Any = None) -> Any:
+        options = {"mask": mask, "training": training}
+        return self.function(inputs, **self.arguments, **{key: options[key] for key in options if key in self._accepts})
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+    def get_config(self) -> dict[str, Any]:
+        config = {**super().get_config(), "function": self.function, "arguments": dict(self.arguments)}
+        return {key: value for key, value in config.items() if key not in ("output_shape", "mask")}
+
+
+def accepted(function: Callable[..., Any]) -> frozenset[str]:
+    """The names of a function's parameters; none where Python cannot tell."""
+    import inspect
+
+    try:
+        return frozenset(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return frozenset()
+
+
+def positive(value: Any, name: str, layer: str) -> int:
+    """A whole number above 0; ArgumentError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
+        raise ArgumentError(f"{layer} wants {name} to be a whole number above 0, not {value!r}")
+    return int(value)
+
+
+def weight(name: str, shape: Any, initializer: Any, regularizer: Any, constraint: Any) -> dict[str, Any]:
+    """The arguments of `add_weight` that layers have for each weight."""
+    return {
+        "name": name,
+        "shape": shape,
+        "initializer": initializer,
+        "regularizer": regularizer,
+        "constraint": constraint,
+    }
