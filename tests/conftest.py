@@ -29,8 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     folder = tempfile.mkdtemp(prefix="kgraph-tests-")
     os.environ["KGRAPH_CACHE_DIR"] = folder
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    config.add_cleanup(lambda: os.environ.pop("KGRAPH_CACHE_DIR", None))
+
+    def forget() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        del os.environ["KGRAPH_CACHE_DIR"]
+
+    config.add_cleanup(forget)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

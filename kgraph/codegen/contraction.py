@@ -22,6 +22,7 @@ from kgraph.codegen.kernel import (
     Store,
     Strides,
 )
+from kgraph.codegen.reduction import Frame, reductions, row_blocks
 from kgraph.codegen.task import Task, estimate, renamed_loops, stored
 from kgraph.codegen.values import constructor
 from kgraph.index import Index, Loop, index, unflatten
@@ -128,20 +129,15 @@ def swapped(letters: Letters, result: str, packed_ahead: Sequence[bool]) -> bool
 
 def contracting(task: Task, tile: Tile, packed_ahead: Sequence[bool]) -> Contraction:
     """The kernels of a body with an einsum; packed_ahead says which operands are weights."""
-    node = next(node for node in task.body if node.op == "einsum")
-    operands = task.body.arguments(node.name)
-    spec = node.attrs["spec"]
-    letters = letters_of(spec, [task.body[name].tensor.shape for name in operands])
-    turned = swapped(letters, spec.split("->")[1], packed_ahead)
-    letters = settled(mirrored(letters) if turned else letters)
-    left, right = [task.body.inputs.index(name) for name in (reversed(operands) if turned else operands)]
+    node, letters, left, right = _sides(task, packed_ahead)
     dtype, width = node.tensor.dtype, letters.extent(letters.column)
     vectors = 1 if isinstance(width, int) and width <= tile(dtype, 1)[1] else 2
     schedule, stems = _product(task, node, letters, (f"in{left}", "panels"), vectors)
     rows, columns = tile(dtype, vectors)
-    block = rows * max(1, BLOCK // rows)
+    block = rows if schedule.whole_rows else rows * max(1, BLOCK // rows)
     strips = _up(letters.extent(letters.column), columns)
-    extent = letters.extent(letters.batch) * _up(letters.extent(letters.row), block) * strips
+    extent = letters.extent(letters.batch) * _up(letters.extent(letters.row), block)
+    extent = extent if schedule.whole_rows else extent * strips
     depth = estimate(letters.extent(letters.inner))
     work = min(block, estimate(letters.extent(letters.row))) * columns * depth
     sources = tuple(slot for slot, name in enumerate(task.body.inputs) if _is_read(task, node, name, slot, left))
@@ -154,6 +150,29 @@ def contracting(task: Task, tile: Tile, packed_ahead: Sequence[bool]) -> Contrac
     panels = letters.extent(own) * strips
     pack = _pack(task, letters, own, dtype, vectors, panels, COPY // (columns * depth))
     return Contraction(kernel, pack, panels * letters.extent(letters.inner) * columns, right, sources)
+
+
+def in_place(task: Task) -> Kernel:
+    """The kernel of a body with an einsum for targets that read both operands where they lie.
+
+    Its extent counts the batches; the target decides how rows and columns are tiled.
+    """
+    node, letters, left, right = _sides(task, (False, False))
+    schedule, stems = _product(task, node, letters, (f"in{left}", f"in{right}"), 1)
+    return task.kernel(schedule, letters.extent(letters.batch), 1, stems)
+
+
+def _sides(task: Task, packed_ahead: Sequence[bool]) -> tuple[Node, Letters, int, int]:
+    """The einsum of a body, the roles of its letters, and which inputs are its left and right operands."""
+    node = next(node for node in task.body if node.op == "einsum")
+    operands, spec = task.body.arguments(node.name), node.attrs["spec"]
+    letters = letters_of(spec, [task.body[name].tensor.shape for name in operands])
+    turned = swapped(letters, spec.split("->")[1], packed_ahead)
+    if reductions(task):  # rows are reduced, so they must be the rows of the product
+        turned = spec.split("->")[1][-1] in letters.row
+    letters = settled(mirrored(letters) if turned else letters)
+    left, right = (task.body.inputs.index(name) for name in (reversed(operands) if turned else operands))
+    return node, letters, left, right
 
 
 def _is_read(task: Task, contraction: Node, name: str, slot: int, left: int) -> bool:
@@ -201,12 +220,17 @@ def _product(
     place: dict[str, Index] = dict(zip(letters.batch, map(index, batch), strict=True))
     for loop, run in ((row, letters.row), (column, letters.column)):
         place.update(zip(run, unflatten(index(loop), tuple(letters.size[letter] for letter in run)), strict=True))
-    values, result = task.values(), node.attrs["spec"].split("->")[1]
-    at = [place.get(letter, Index()) for letter in result]
-    values.known[(node.name, tuple(at))] = "total"
+    at = [place.get(letter, Index()) for letter in node.attrs["spec"].split("->")[1]]
+    values, found = task.values(), reductions(task)
+    values.known[(node.name, tuple(at))] = "line[column]" if found else "total"
     values.stems["total"] = node.name
-    text = values.element(task.root.name, at)
-    store = Store("out", values.address(task.root.tensor, at), stored(text, task.root.tensor.dtype))
+    if found:
+        frame = Frame(node.tensor, (node.tensor.rank - 1,), (), (column,), tuple(at))
+        blocks = row_blocks(task, values, frame, found)
+    else:
+        text = values.element(task.root.name, at)
+        store = Store("out", values.address(task.root.tensor, at), stored(text, task.root.tensor.dtype))
+        blocks = [Lines(tuple(values.taken()), store)]
     inner = [Loop(f"k{number}", letters.size[letter]) for number, letter in enumerate(letters.inner)]
     walked = _one_run(letters.inner, letters.size, letters.left)[0]
     row, column = renamed_loops([row, column], task)
@@ -223,8 +247,8 @@ def _product(
         right_strides=_strides(letters, letters.right, letters.column, letters.batch, task),
         panel_batch=tuple(letter in letters.right for letter in letters.batch),
         vectors=vectors,
-        lines=tuple(values.taken()),
-        store=store,
+        blocks=tuple(blocks),
+        whole_rows=bool(found),
     )
     return schedule, values.stems
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from kgraph.codegen.contraction import BLOCK
 from kgraph.codegen.kernel import (
     Accumulator,
     Block,
@@ -106,15 +107,13 @@ def columns(text: Source, schedule: Columns) -> None:
 def contract(text: Source, schedule: Product) -> None:
     """Tiles of the product, each finished (bias, activation, ...) while it is in the cache."""
     rows, width = tile_shape(schedule.dtype, schedule.vectors)
-    block = rows * max(1, 96 // rows)
-    depth = product(loop.extent for loop in schedule.inner)
-    panel = Loop("panel", strips(schedule.column.extent, width))
-    blocks = Loop("block", strips(schedule.row.extent, block))
     text(f"tile = scratch_{schedule.dtype}({rows * width})")
+    if schedule.whole_rows:
+        return whole_rows(text, schedule, rows, width)
+    block = rows * max(1, BLOCK // rows)
+    blocks, panel = Loop("block", strips(schedule.row.extent, block)), panels_of(schedule, width)
     with parallel(text, (*schedule.batch, blocks, panel)):
-        text(f"start = panel * {width}", f"columns = min({width}, {schedule.column.extent} - start)")
-        chosen = [loop for loop, used in zip(schedule.batch, schedule.panel_batch, strict=True) if used]
-        text(f"offset = {walked([*chosen, panel])} * {closed(str(depth * width))}")
+        one_panel(text, schedule, width)
         text(f"last = min({schedule.row.extent}, (block + 1) * {block})")
         with text.block(f"for first in range(block * {block}, last, {rows}):"):
             text(f"height = min({rows}, last - first)")
@@ -122,8 +121,40 @@ def contract(text: Source, schedule: Product) -> None:
             with text.block("for r in range(height):"):
                 text("row = first + r")
                 with text.block("for c in range(columns):"):
-                    text("column = start + c", f"total = tile[r * {width} + c]", *schedule.lines)
-                    write(text, schedule.store)
+                    text("column = start + c", f"total = tile[r * {width} + c]")
+                    for one in schedule.blocks:
+                        one_block(text, one)
+    return None
+
+
+def whole_rows(text: Source, schedule: Product, rows: int, width: int) -> None:
+    """Rows of the product in full, for what reduces along them: a softmax, a normalisation."""
+    extent = schedule.column.extent
+    text(f"lines = scratch_{schedule.dtype}({rows * extent})")
+    with parallel(text, (*schedule.batch, Loop("block", strips(schedule.row.extent, rows)))):
+        text(f"first = block * {rows}", f"height = min({rows}, {schedule.row.extent} - first)")
+        with text.loops([panels_of(schedule, width)]):
+            one_panel(text, schedule, width)
+            multiply(text, schedule, width)
+            with text.block("for r in range(height):"), text.block("for c in range(columns):"):
+                text(f"lines[r * {extent} + start + c] = tile[r * {width} + c]")
+        with text.block("for r in range(height):"):
+            text("row = first + r", f"line = moved_{schedule.dtype}(lines, r * {extent})")
+            for one in schedule.blocks:
+                one_block(text, one)
+
+
+def panels_of(schedule: Product | Pack, width: int) -> Loop:
+    """The loop over the panels of the right operand."""
+    return Loop("panel", strips(schedule.column.extent, width))
+
+
+def one_panel(text: Source, schedule: Product, width: int) -> None:
+    """Where a panel begins in the packed operand, and which columns it has."""
+    depth = product(loop.extent for loop in schedule.inner)
+    text(f"start = panel * {width}", f"columns = min({width}, {schedule.column.extent} - start)")
+    chosen = [loop for loop, used in zip(schedule.batch, schedule.panel_batch, strict=True) if used]
+    text(f"offset = {walked([*chosen, panels_of(schedule, width)])} * {closed(str(depth * width))}")
 
 
 def multiply(text: Source, schedule: Product, width: int) -> None:
@@ -147,7 +178,7 @@ def multiply(text: Source, schedule: Product, width: int) -> None:
 def pack(text: Source, schedule: Pack) -> None:
     """Panels of the right operand, with zeros past the last column."""
     width = tile_shape(schedule.dtype, schedule.vectors)[1]
-    panel = Loop("panel", strips(schedule.column.extent, width))
+    panel = panels_of(schedule, width)
     depth = product(loop.extent for loop in schedule.inner)
     with parallel(text, (*schedule.batch, panel)):
         text(f"start = panel * {width}", f"columns = min({width}, {schedule.column.extent} - start)")

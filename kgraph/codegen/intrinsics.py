@@ -33,6 +33,20 @@ def scratch(dtype: types.Type) -> Any:
     return take
 
 
+def moved(dtype: types.Type) -> Any:
+    """An intrinsic `moved(pointer, n)`: the pointer n elements further on."""
+    pointer = types.CPointer(dtype)
+
+    @intrinsic
+    def move(context: Any, base: Any, count: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            return builder.gep(values[0], [values[1]], source_etype=context.get_data_type(dtype))
+
+        return pointer(pointer, types.int64), build
+
+    return move
+
+
 def multiply_tile(name: str, dtype: types.Type) -> Any:
     """An intrinsic that calls the micro-kernel `name` on pointers moved by element offsets."""
     pointer, size = types.CPointer(dtype), types.int64
@@ -66,7 +80,8 @@ NAMES: dict[str, Any] = {
     "bool_": types.boolean,
     "inf": float("inf"),
     "nan": float("nan"),
-    **{f"scratch_{name}": scratch(dtype) for name, dtype in _FLOATS.items()},
+    **{f"scratch_{name}": scratch(getattr(types, name)) for name in _NUMBERS},
+    **{f"moved_{name}": moved(dtype) for name, dtype in _FLOATS.items()},
     **{
         f"multiply_tile_{name}x{vectors}": multiply_tile(f"kg_tile_f{name[5:]}x{vectors}", dtype)
         for name, dtype in _FLOATS.items()

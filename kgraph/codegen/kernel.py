@@ -112,8 +112,8 @@ class Strides:
 class Product:
     """A batch of matrix products out[b, m, n] = sum over k of left[b, m, k] * right[b, k, n], and what follows it.
 
-    right is read as panels (see `Pack`) on the CPU and in place on CUDA. The value of one sum is called `total` in
-    `lines` and `store`, where `row` and `column` are the loops over m and n.
+    right is read as panels (see `Pack`). `row` and `column` are the loops over m and n. The blocks see one sum as
+    `total`, for each row and column; with whole_rows they are given a row at a time, and see `line[column]`.
     """
 
     left: str
@@ -128,8 +128,8 @@ class Product:
     right_strides: Strides  # row: the distance along n
     panel_batch: tuple[bool, ...]  # the batch loops that right depends on
     vectors: int  # vectors in a panel's width
-    lines: tuple[str, ...]
-    store: Store
+    blocks: tuple[Block, ...]
+    whole_rows: bool
 
 
 @dataclass(frozen=True)

@@ -77,8 +77,8 @@ class Plan:
         return spans
 
 
-def plan(graph: Graph, tile: Tile) -> Plan:
-    """The plan of a fused graph. tile: how large the target's tiles are."""
+def plan(graph: Graph, tile: Tile | None) -> Plan:
+    """The plan of a fused graph. tile: how large the target's tiles are, None where it packs none."""
     graph, copies = with_results_of_their_own(graph)
     made = Plan(graph)
     static = _static(graph)
@@ -139,7 +139,7 @@ def _place(node: Node, results: set[str], static: set[str]) -> str:
     return "prepared" if node.name in static else "arena"
 
 
-def _add_steps(made: Plan, node: Node, static: set[str], tile: Tile) -> None:
+def _add_steps(made: Plan, node: Node, static: set[str], tile: Tile | None) -> None:
     graph = made.graph
     task, sources = task_of(graph, node)
     buffers = [made.root(name) for name in sources] + [node.name]

@@ -10,6 +10,7 @@ import numpy as np
 
 from kgraph import config
 from kgraph.codegen import jit
+from kgraph.codegen.kernel import Check
 from kgraph.codegen.layout import layout
 from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.native.runner import Step as Record
@@ -19,7 +20,7 @@ from kgraph.codegen.plan import Plan, Step, plan
 from kgraph.codegen.show import shown_source
 from kgraph.errors import RangeError
 from kgraph.ir import Graph
-from kgraph.sizes import Dim, resolve
+from kgraph.sizes import rename_axes, resolve
 from kgraph.types import numpy_dtype
 
 
@@ -54,10 +55,10 @@ class Program:
         return encode(self._record(step) for step in steps)
 
     def _record(self, step: Step) -> Record:
-        names = {short: axis for short, axis in zip(step.kernel.sizes, step.axes, strict=True)}
+        names = dict(zip(step.kernel.sizes, step.axes, strict=True))
         slots = [self._slot(("buffer", name)) for name in step.buffers] + [self._slot(("size", a)) for a in step.axes]
         address = jit.address_of(step.kernel, shown_source(step))
-        extent = self._slot(("extent", _in_axes(step.kernel.extent, names)))
+        extent = self._slot(("extent", rename_axes(step.kernel.extent, names)))
         return Record(address, extent, step.kernel.grain, slots)
 
     def _slot(self, key: Any) -> int:
@@ -87,7 +88,7 @@ class Program:
                 frame[slot] = array.__array_interface__["data"][0]
         failed = runtime().run(self._code, len(self.plan.steps), frame, self.threads)
         if failed:
-            self._refuse(failed, inputs, context)
+            self._refuse(failed, inputs, sizes)
         idle.append(context)
         params = [graph[param].attrs["variable"] for param in graph.updates]
         return dict(zip(params, updates, strict=True))
@@ -122,20 +123,17 @@ class Program:
                 frame[slot] = resolve(what, sizes) if sizes or isinstance(what, int) else 0
         return frame
 
-    def _refuse(self, failed: int, inputs: Sequence[np.ndarray], context: Context) -> None:
+    def _refuse(self, failed: int, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]) -> None:
+        """Say which index of which input pointed outside of what."""
         step = self.plan.steps[failure(failed)[0]]
-        node, graph = self.plan.graph[step.buffers[0]], self.plan.graph
-        bound = resolve(
-            _in_axes(step.kernel.schedule.high, dict(zip(step.kernel.sizes, step.axes, strict=True))),  # type: ignore[union-attr]
-            {a: int(context.frame[self._slots["size", a]]) for a in step.axes},
-        )
-        given = dict(zip(graph.inputs, inputs, strict=True)).get(node.name)
-        outside = (
-            "an index"
-            if given is None
-            else f"index {given[(given < -bound) | (given >= bound)].flat[0] if ((given < -bound) | (given >= bound)).any() else given.min()}"
-        )
-        raise RangeError(f"{step.node}: {outside} is outside of the {bound} entries of {step.table or 'the axis'}")
+        check = step.kernel.schedule
+        assert isinstance(check, Check), f"{step.node} failed"
+        names = dict(zip(step.kernel.sizes, step.axes, strict=True))
+        low, high = (resolve(rename_axes(bound, names), sizes) for bound in (check.low, check.high))
+        given = dict(zip(self.plan.graph.inputs, inputs, strict=True)).get(step.buffers[0])
+        wrong = [] if given is None else given[(given < low) | (given >= high)]
+        outside = f"index {wrong[0]} of input {step.buffers[0]!r}" if len(wrong) else "an index"
+        raise RangeError(f"{step.node}: {outside} is outside of [{low}, {high}), the rows of {step.table}")
 
 
 def aligned(size: int) -> np.ndarray:
@@ -143,9 +141,3 @@ def aligned(size: int) -> np.ndarray:
     raw = np.empty(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + size]
-
-
-def _in_axes(size: Dim, names: Mapping[str, str]) -> Dim:
-    from kgraph.sizes import rename_axes
-
-    return rename_axes(size, names)

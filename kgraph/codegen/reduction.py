@@ -17,40 +17,26 @@ from kgraph.types import TensorType
 STRIP = 64  # columns that a thread adds up at a time
 
 
-@dataclass
+@dataclass(frozen=True)
 class Frame:
-    """The tensor that is reduced, the axes along which, and the loops over them."""
+    """The tensor that is reduced, the axes along which, the loops over the others and over these."""
 
     kind: TensorType
     axes: tuple[int, ...]
-    outer_groups: list[list[int]]
-    inner_groups: list[list[int]]
-
-    @property
-    def outer(self) -> list[Loop]:
-        return loops_over(self.outer_groups, self.kind.shape)
-
-    @property
-    def inner(self) -> list[Loop]:
-        return loops_over(self.inner_groups, self.kind.shape, len(self.outer_groups))
-
-    @property
-    def at(self) -> list[Index]:
-        """The index of the element that the loops are at."""
-        return spread([*self.outer, *self.inner], [*self.outer_groups, *self.inner_groups], self.kind.shape)
+    outer: tuple[Loop, ...]
+    inner: tuple[Loop, ...]
+    at: tuple[Index, ...]
 
     @property
     def row(self) -> list[Index]:
-        """The same with 0 along the reduced axes."""
+        """The index of the element with 0 along the reduced axes."""
         return [Index() if axis in self.axes else one for axis, one in enumerate(self.at)]
 
     def row_of(self, kind: TensorType) -> list[Index]:
         """The index of a row's result, whether it kept the reduced axes or not."""
-        return (
-            self.row
-            if kind.rank == self.kind.rank
-            else [one for axis, one in enumerate(self.at) if axis not in self.axes]
-        )
+        if kind.rank == self.kind.rank:
+            return self.row
+        return [one for axis, one in enumerate(self.at) if axis not in self.axes]
 
     def is_row(self, kind: TensorType) -> bool:
         """Whether a value of this type has one element for each row."""
@@ -58,9 +44,27 @@ class Frame:
             return kind.rank == self.kind.rank - len(self.axes)
         return all(kind.shape[axis] == 1 for axis in self.axes)
 
+
+@dataclass
+class Groups:
+    """The axes of a frame, in groups that one loop runs over."""
+
+    kind: TensorType
+    axes: tuple[int, ...]
+    outer: list[list[int]]
+    inner: list[list[int]]
+
+    def frame(self) -> Frame:
+        """The frame with a loop for each group."""
+        outer = loops_over(self.outer, self.kind.shape)
+        inner = loops_over(self.inner, self.kind.shape, len(outer))
+        at = spread([*outer, *inner], [*self.outer, *self.inner], self.kind.shape)
+        return Frame(self.kind, self.axes, tuple(outer), tuple(inner), tuple(at))
+
     def merge(self, values: Values, names: dict[str, str]) -> bool:
-        """Make one loop of two where every address allows it; False when none is left to merge."""
-        for groups, loops in ((self.outer_groups, self.outer), (self.inner_groups, self.inner)):
+        """Make one group of two where every address allows it; False when none is left to merge."""
+        frame = self.frame()
+        for groups, loops in ((self.outer, frame.outer), (self.inner, frame.inner)):
             pair = mergeable(loops, values, names)
             if pair is not None:
                 groups[pair : pair + 2] = [groups[pair] + groups[pair + 1]]
@@ -79,28 +83,32 @@ def reducing(task: Task) -> Kernel:
     kind = task.body[task.body.arguments(found[0].name)[0]].tensor
     axes = tuple(found[0].attrs["axes"])
     others = [axis for axis in range(kind.rank) if axis not in axes]
-    frame = Frame(kind, axes, kept(kind.shape, others), kept(kind.shape, axes))
+    groups = Groups(kind, axes, kept(kind.shape, others), kept(kind.shape, axes))
     if OPS[found[0].op].combine is None:
-        return _finding(task, found[0], frame)
-    after_last = frame.outer_groups and frame.inner_groups and frame.outer_groups[-1] > frame.inner_groups[-1]
-    return _columns(task, found, frame) if after_last else _rows(task, found, frame)
+        return _finding(task, found[0], groups)
+    ends_in_kept = bool(groups.outer and groups.inner) and groups.outer[-1] > groups.inner[-1]
+    return _columns(task, found, groups) if ends_in_kept else _rows(task, found, groups)
 
 
-def _rows(task: Task, found: Sequence[Node], frame: Frame) -> Kernel:
-    """Each row by itself: a loop for every reduction that needs the ones before, then one that stores."""
+def _rows(task: Task, found: Sequence[Node], groups: Groups) -> Kernel:
+    """Each row by itself."""
     while True:
-        values = task.values()
-        blocks: list[Block] = []
-        for level in levels(task, found):
-            blocks.append(_fold(task, frame, values, level))
-            blocks += _row_lines(task, frame, values)
-        blocks.append(_last(task, frame, values))
-        if not frame.merge(values, task.names):
+        values, frame = task.values(), groups.frame()
+        blocks = row_blocks(task, values, frame, found)
+        if not groups.merge(values, task.names):
             break
-    outer = renamed_loops(frame.outer, task)
-    inner = product(loop.extent for loop in frame.inner)
-    extent = product(loop.extent for loop in frame.outer)
-    return task.kernel(Nest(tuple(outer), tuple(blocks)), extent, CHUNK // estimate(inner), values.stems)
+    inner, extent = (product(loop.extent for loop in loops) for loops in (frame.inner, frame.outer))
+    nest = Nest(tuple(renamed_loops(frame.outer, task)), tuple(blocks))
+    return task.kernel(nest, extent, CHUNK // estimate(inner), values.stems)
+
+
+def row_blocks(task: Task, values: Values, frame: Frame, found: Sequence[Node]) -> list[Block]:
+    """What is done with one row: a loop for each round of reductions, then one that stores."""
+    blocks: list[Block] = []
+    for level in levels(task, found):
+        blocks.append(_fold(task, frame, values, level))
+        blocks += _row_lines(task, frame, values)
+    return [*blocks, _last(task, frame, values)]
 
 
 def levels(task: Task, found: Sequence[Node]) -> list[list[Node]]:
@@ -174,17 +182,17 @@ def _last(task: Task, frame: Frame, values: Values) -> Block:
     return Sweep(tuple(renamed_loops(frame.inner, task)), tuple(values.taken()), store)
 
 
-def _columns(task: Task, found: Sequence[Node], frame: Frame) -> Kernel:
+def _columns(task: Task, found: Sequence[Node], groups: Groups) -> Kernel:
     """Rows are read in the order of memory and added up into a strip of columns."""
     assert len(levels(task, found)) == 1, "columns take one round of reductions"
     while True:
-        values = task.values()
+        values, frame = task.values(), groups.frame()
         made = accumulators(task, values, frame, found)
         lines = tuple(values.taken())
         values.known = {}
         _know(values, frame, found, made)
         last = _last(task, frame, values)
-        if not frame.merge(values, task.names):
+        if not groups.merge(values, task.names):
             break
     assert isinstance(last, Lines) and last.store is not None
     *outer, column = renamed_loops(frame.outer, task)
@@ -195,19 +203,15 @@ def _columns(task: Task, found: Sequence[Node], frame: Frame) -> Kernel:
     return task.kernel(schedule, product(rest) * ((width + STRIP - 1) // STRIP), CHUNK // work, values.stems)
 
 
-def _finding(task: Task, node: Node, frame: Frame) -> Kernel:
+def _finding(task: Task, node: Node, groups: Groups) -> Kernel:
     """argmax and argmin: the position of the first extreme element, a NaN counting as one."""
-    values = task.values()
-    (inner,) = frame.inner or [Loop("z", 1)]
-    if not frame.inner:
-        frame.inner_groups.append([frame.axes[0]])
+    values, frame = task.values(), groups.frame()
     text = values.element(task.body.arguments(node.name)[0], frame.at)
     sign = ">" if node.op == "argmax" else "<"
-    (loop,) = renamed_loops([inner], task) if frame.inner else [inner]
-    block = Find(
-        loop, tuple(values.taken()), text, f"{{1}} {sign} {{0}} or ({{1}} != {{1}} and {{0}} == {{0}})", "found"
-    )
+    better = f"{{1}} {sign} {{0}} or ({{1}} != {{1}} and {{0}} == {{0}})"
+    (loop,) = renamed_loops(frame.inner, task) or [Loop("z", 1)]
+    find = Find(loop, tuple(values.taken()), text, better, "found")
     values.known[(node.name, tuple(frame.row_of(node.tensor)))] = f"{constructor(node.tensor.dtype)}(found)"
-    nest = Nest(tuple(renamed_loops(frame.outer, task)), (block, _last(task, frame, values)))
+    nest = Nest(tuple(renamed_loops(frame.outer, task)), (find, _last(task, frame, values)))
     extent = product(one.extent for one in frame.outer)
-    return task.kernel(nest, extent, CHUNK // estimate(inner.extent), values.stems)
+    return task.kernel(nest, extent, CHUNK // estimate(loop.extent), values.stems)

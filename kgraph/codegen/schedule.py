@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kgraph.codegen.contraction import Contraction, Tile, contracting, summing
+from kgraph.codegen.contraction import Contraction, Tile, contracting, in_place, summing
 from kgraph.codegen.elementwise import elementwise
 from kgraph.codegen.kernel import Kernel
 from kgraph.codegen.ordered import run_along, scatter
@@ -16,13 +16,15 @@ def kinds(task: Task) -> set[str]:
     return {OPS[node.op].kind for node in task.body if node.op in OPS}
 
 
-def schedule(task: Task, tile: Tile, packed_ahead: tuple[bool, bool]) -> Kernel | Contraction:
-    """The kernel of one node; a contraction of floats comes with the kernel that packs its right operand."""
+def schedule(task: Task, tile: Tile | None, packed_ahead: tuple[bool, bool]) -> Kernel | Contraction:
+    """The kernel of one node; with tiles, a contraction of floats comes with the kernel that packs its right operand."""
     found = kinds(task)
     if "contract" in found:
         node = next(node for node in task.body if node.op == "einsum")
         tiled = node.tensor.dtype in ("float32", "float64") and len(task.body.arguments(node.name)) == 2
-        return contracting(task, tile, packed_ahead) if tiled else summing(task)
+        if not tiled:
+            return summing(task)
+        return in_place(task) if tile is None else contracting(task, tile, packed_ahead)
     if "scatter" in found:
         return scatter(task, STRIP)
     if "cumulate" in found:

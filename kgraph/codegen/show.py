@@ -14,7 +14,8 @@ def shown_source(step: Step, printer: Callable[[Kernel], str] = cpu.source) -> s
     """A kernel's text with the names of the graph's values and axes."""
     kernel = step.kernel
     names = dict(zip(kernel.sizes, step.axes, strict=True))
-    taken = {"begin", "end", "kernel", *names.values()}
+    text = printer(kernel)
+    taken = {"begin", "end", "kernel", "panels", *re.findall(r"\b(\w+)\(", text), *names.values()}
     stems = dict(kernel.stems) or {p.name: b for p, b in zip(kernel.parameters, step.buffers, strict=True)}
     for parameter, buffer in zip(kernel.parameters[:-1], step.buffers, strict=False):
         stems[parameter.name] = buffer
@@ -23,7 +24,7 @@ def shown_source(step: Step, printer: Callable[[Kernel], str] = cpu.source) -> s
         if canonical not in ("out", "panels"):
             names[canonical] = _fresh(identifier(stem), taken)
     names["kernel"] = _fresh(identifier(step.node), taken)
-    return re.sub(r"\b[a-z]+\d*\b", lambda word: names.get(word[0], word[0]), printer(kernel))
+    return re.sub(r"\b[a-z]+\d*\b", lambda word: names.get(word[0], word[0]), text)
 
 
 def identifier(name: str) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 from kgraph.errors import ArgumentError
 from kgraph.op import FUNCTIONS
 from kgraph.ops import move
-
 from kgraph.ops.move import iota, on_diagonal, shape_of
 from kgraph.ops.shapes import dims, expand_dims, one_axis, reshape
 from kgraph.sizes import Dim, Size, axes_of
@@ -272,9 +271,6 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse:
 
 @function
 def multi_hot(inputs: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False) -> Any:
-    """1 at each class that occurs along an axis of inputs, 0 elsewhere; the classes take that axis's place."""
-    rank = len(shape_of(inputs))
-    place = one_axis(axis, rank)
-    reduced = 1 if rank > 1 else 0
-    hot = one_hot(inputs, num_classes, axis=place if place != rank - 1 else -1, dtype=dtype, sparse=sparse)
-    return FUNCTIONS["max"](hot, axis=reduced)
+    """1 at each class that occurs in a row of inputs, 0 elsewhere: (batch, n) gives (batch, num_classes)."""
+    hot = one_hot(inputs, num_classes, axis=axis, dtype=dtype, sparse=sparse)
+    return FUNCTIONS["max"](hot, axis=1 if len(shape_of(inputs)) > 1 else 0)

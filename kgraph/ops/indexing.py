@@ -14,7 +14,7 @@ from kgraph.ops import gather, move
 from kgraph.ops.gather import wrap
 from kgraph.ops.move import shape_of, shown
 from kgraph.ops.scattering import scatter_set
-from kgraph.ops.shapes import dims, many_axes, moveaxis, one_axis, ravel, reshape
+from kgraph.ops.shapes import dims, moveaxis, one_axis, ravel, reshape
 from kgraph.sizes import Dim, Shape, Size, maximum, minimum, product
 from kgraph.trace import Symbol, as_symbol, function, is_symbolic
 

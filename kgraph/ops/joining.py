@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from kgraph.op import FUNCTIONS
 from kgraph.ops import move
 from kgraph.ops.move import part, shape_of, shown
 from kgraph.ops.shapes import broadcast_to, expand_dims, flip, many_axes, one_axis, ravel, reshape
-from kgraph.sizes import Dim, Size, divide
+from kgraph.sizes import Dim, Size, divide, maximum, minimum
 from kgraph.trace import function
 
 
@@ -87,9 +88,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
         return [part(x, place, each * number, each) for number in range(indices_or_sections)]
     ends: list[Dim] = []
     for cut in np.asarray(indices_or_sections).tolist():
-        if isinstance(length, int):
-            cut = min(max(cut + length if cut < 0 else cut, 0), length)
-        ends.append(cut if cut >= 0 else length + cut)
+        ends.append(minimum(maximum(cut + length if cut < 0 else cut, 0), length))
     return _cut(x, place, [0, *ends, length])
 
 
@@ -105,12 +104,7 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 
 
 def _cut(x: Any, axis: int, ends: list[Dim]) -> list[Any]:
-    pairs = zip(ends, ends[1:], strict=False)
-    return [part(x, axis, start, max(end - start, 0) if _known(start, end) else end - start) for start, end in pairs]
-
-
-def _known(*sizes: Dim) -> bool:
-    return all(isinstance(size, int) for size in sizes)
+    return [part(x, axis, start, maximum(end - start, 0)) for start, end in pairwise(ends)]
 
 
 @function

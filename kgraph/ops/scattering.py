@@ -129,7 +129,7 @@ def flat_indices(indices: Any, shape: Shape) -> tuple[Any, Shape]:
 
 @function
 def scatter(indices: Any, values: Any, shape: Any) -> Any:
-    """Zeros of this shape with the values added at indices; indices[..., :] names the leading axes. Equal ones add up."""
+    """Zeros of this shape with the values added at indices: (..., k), each row naming k leading axes."""
     wanted = dims(shape)
     kind = values.dtype if hasattr(values, "dtype") else np.asarray(values).dtype
     zeros = FUNCTIONS["zeros"](wanted, standard_dtype(kind))
@@ -166,7 +166,7 @@ def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, so
 
 @function
 def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    """The largest of the slices of data, along axis 0, that carry the same id; the dtype's least value where none does."""
+    """The largest of the slices of data, along axis 0, with the same id; the least number where there are none."""
     count = _segments(segment_ids, num_segments)
     rank = len(shape_of(data))
     ids = reshape(segment_ids, (1, *shape_of(segment_ids), *(1,) * (rank - 1)))

@@ -16,8 +16,9 @@ from kgraph.types import TensorType
 
 MOST_MEMBERS = 64
 MOST_INPUTS = 32
+WIDEST_ROW = 1024  # columns of a product that a thread keeps for a reduction along them
+FLOATING = ("float32", "float64")
 INDICES = {"take": 1, "take_along_axis": 1}  # arguments that are looked at before the kernel runs
-EVERYWHERE = ("const", "size", "iota")  # cost nothing: each reader has its own
 
 
 @dataclass
@@ -82,9 +83,8 @@ def joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
         return False
     kind = OPS[node.op].kind
     if kind == "map" or (kind == "move" and not _is_view(graph, node)):
-        if kind == "map" and any(reader in group.direct for reader in readers):
-            if all(reader in group.direct for reader in readers) and _plain(graph, node, readers):
-                group.direct.add(node.name)
+        if kind == "map" and all(reader in group.direct for reader in readers) and _plain(graph, node, readers):
+            group.direct.add(node.name)
         return True
     if kind == "reduce":
         return _reduction_joins(graph, node, readers, group)
@@ -101,7 +101,7 @@ def _reads_elements(graph: Graph, reader: str, name: str) -> bool:
 
 
 def _is_view(graph: Graph, node: Node) -> bool:
-    """A reshape costs nothing as a view, but would cost divisions inside a kernel; one that only adds axes of 1 would not."""
+    """A reshape is free as a view, and costs divisions inside a kernel, unless it only adds or drops axes of size 1."""
     if node.op != "reshape":
         return False
     before = [size for size in graph[graph.arguments(node.name)[0]].tensor.shape if size != 1]
@@ -133,7 +133,7 @@ def _reduction_joins(graph: Graph, node: Node, readers: list[str], group: Group)
 
 
 def _fits_rows(graph: Graph, group: Group, frame: TensorType, row: TensorType) -> bool:
-    """Whether every elementwise member has the frame's shape or one element a row, so that rows can be done one by one."""
+    """Whether each elementwise member has the frame's shape or one element a row, so that rows can be done alone."""
     shapes = (frame.shape, row.shape)
     root = group.root.tensor.shape
     squeezed = tuple(size for axis, size in enumerate(row.shape) if axis < frame.rank and size == row.shape[axis])
@@ -147,10 +147,27 @@ def _fits_rows(graph: Graph, group: Group, frame: TensorType, row: TensorType) -
 
 
 def _contraction_joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
-    if group.contraction or group.frame is not None or not all(reader in group.direct for reader in readers):
+    if group.contraction or not all(reader in group.direct for reader in readers):
         return False
+    shape = node.tensor.shape
+    if group.frame is not None:
+        return _rows_of_product(node, group) and shape == group.root.tensor.shape
     between = [graph[name].tensor.shape for name in _between(graph, node.name, group)]
-    return all(shape == node.tensor.shape for shape in [*between, group.root.tensor.shape])
+    return all(one == shape for one in [*between, group.root.tensor.shape])
+
+
+def _rows_of_product(node: Node, group: Group) -> bool:
+    """Whether what reduces along rows of the product may be done while a row is in the cache: Dense with softmax."""
+    kind, frame = node.tensor, group.frame
+    assert frame is not None
+    terms, result = node.attrs["spec"].split("->")
+    if frame.shape != kind.shape or group.axes != (kind.rank - 1,) or not result or kind.dtype not in FLOATING:
+        return False
+    width, owners = kind.shape[-1], [term for term in terms.split(",") if result[-1] in term]
+    if not isinstance(width, int) or not 1 < width <= WIDEST_ROW or len(owners) != 1 or terms.count(",") != 1:
+        return False
+    other = next(term for term in terms.split(",") if term is not owners[0])
+    return [letter for letter in result if letter in owners[0] and letter not in other] == [result[-1]]
 
 
 def _between(graph: Graph, name: str, group: Group) -> set[str]:

@@ -1,0 +1,180 @@
+"""Gradients, by adding to a graph the ops that compute them. Runs before fusion, on a graph without layer calls.
+
+The gradient of a value v is called grad/v, and the steps on the way from it to the gradients of what v is computed
+from are grad/v/multiply, grad/v/einsum, ... Each carries the origin of the node whose gradient it helps to compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from kgraph import show
+from kgraph.errors import DTypeError, GraphError
+from kgraph.ir import Graph, Node
+from kgraph.op import OPS
+from kgraph.trace import Symbol, constant, insert, needed, record, reference
+from kgraph.types import TensorType, is_float, numpy_dtype
+
+
+def gradients(graph: Graph, loss: str, wrt: Sequence[str]) -> Graph:
+    """A graph that also returns d loss / d w for each w of `wrt`, after the outputs that `graph` has.
+
+    graph has no layer calls (see passes.inline); loss and wrt name nodes of it. A loss that is not a scalar counts as
+    the sum of its elements. Where w has no influence on the loss, or none that has a gradient, zeros are returned.
+    DTypeError: the loss is no floating value. GraphError: an op on the way has no gradient.
+    """
+    kind = graph[loss].tensor
+    if not is_float(kind.dtype):
+        raise DTypeError(f"the loss {loss} is {kind}; only a floating value has gradients")
+    backward = _Backward(graph.copy(), wrt)
+    backward.give(loss, filled(1.0, kind))
+    found = backward.run([loss])
+    backward.graph.outputs += found
+    return backward.graph.prune()
+
+
+def pullback(graph: Graph, outputs: Sequence[str], wrt: Sequence[str]) -> Graph:
+    """A graph that maps cotangents of `outputs` to those of `wrt`: the vector-Jacobian product.
+
+    For each output y an input d_y of its type follows the inputs of `graph`; the outputs of the new graph are the
+    gradients of sum(y * d_y) with respect to each w of wrt, which are inputs, weights or other nodes. Values of state
+    are not updated. GraphError: an op on the way has no gradient.
+    """
+    backward = _Backward(graph.copy(), wrt)
+    made = backward.graph
+    for name in outputs:
+        seed = made.add(Node(made.fresh(f"d_{name}"), "input", graph[name].tensor))
+        if is_float(graph[name].tensor.dtype):
+            backward.give(name, reference(made, seed))
+    made.outputs, made.updates = backward.run(outputs), {}
+    return made.prune()
+
+
+class _Backward:
+    """A graph to which gradients are being added, and what is known of them so far."""
+
+    def __init__(self, graph: Graph, wrt: Sequence[str]) -> None:
+        self.graph = graph
+        self.wrt = wrt
+        self.parts: dict[str, list[Symbol]] = {}  # a node -> what its readers have added to its gradient
+        self.names: dict[int, str] = {}  # the symbols that are in the graph
+        self.assumed = {frozenset((a, b)) for a, b, _ in graph.assumed}
+        self.depends = _reached(graph, wrt)
+
+    def give(self, name: str, part: Symbol) -> None:
+        """Add to the gradient of a node."""
+        self.parts.setdefault(name, []).append(part)
+
+    def run(self, outputs: Iterable[str]) -> list[str]:
+        """Walk from the outputs to `wrt`; returns the names of the gradients."""
+        found: dict[str, str] = {}
+        for node in reversed(_before(self.graph, outputs)):
+            if node.name in self.parts and node.name in self.depends:
+                found[node.name] = self.settle(node)
+                if self.graph.arguments(node.name):
+                    self.step(node, reference(self.graph, found[node.name]))
+        return [found.get(name) or self.zeros(self.graph[name]) for name in self.wrt]
+
+    def settle(self, node: Node) -> str:
+        """The gradient of a node all of whose readers have been seen, as one value in the graph."""
+        total = reduce(lambda a, b: record(OPS["add"], (a, b), {}), self.parts.pop(node.name))
+        return self.put(total, f"grad/{node.name}", node.origin)
+
+    def zeros(self, node: Node) -> str:
+        return self.put(filled(0.0, node.tensor), f"grad/{node.name}", node.origin)
+
+    def step(self, node: Node, g: Symbol) -> None:
+        """Hand the gradient of a node on to its arguments."""
+        graph, sources = self.graph, self.graph.arguments(node.name)
+        if not any(self.wanted(source) for source in sources):
+            return
+        rule = OPS[node.op].vjp if node.op in OPS else None
+        if rule is None:
+            raise self.no_gradient(node)
+        y, *xs = (reference(graph, name) for name in (node.name, *sources))
+        for source, x, part in zip(sources, xs, rule(g, y, *xs, **node.attrs), strict=True):
+            if part is not None and self.wanted(source):
+                self.give(source, self.named(fitted(part, x.type), f"grad/{node.name}", node.origin))
+
+    def wanted(self, name: str) -> bool:
+        return name in self.depends and is_float(self.graph[name].tensor.dtype)
+
+    def named(self, part: Symbol, scope: str, origin: str) -> Symbol:
+        """The expression with all of it but the last step in the graph already, under the scope's name."""
+        for symbol in needed([part]):
+            if symbol is not part:
+                self.insert(symbol, f"{scope}/{symbol.stem or symbol.op}", origin)
+        return replace(part, stem=part.stem if part.op == "ref" else f"{scope}/{part.op}", origin=origin)
+
+    def put(self, value: Symbol, name: str, origin: str) -> str:
+        """Put an expression into the graph; its last step takes the name."""
+        for symbol in needed([value]):
+            own = symbol is value and symbol.op not in ("ref", "const")
+            self.insert(symbol, name if own else symbol.stem or symbol.op, origin)
+        return self.names[value.serial]
+
+    def insert(self, symbol: Symbol, stem: str, origin: str) -> None:
+        if symbol.op == "ref":
+            self.names[symbol.serial] = symbol.stem
+        elif symbol.serial not in self.names:
+            assumed = tuple(pair for pair in symbol.assumed if frozenset(pair) not in self.assumed)
+            self.assumed.update(map(frozenset, assumed))
+            insert(self.graph, replace(symbol, stem=stem, origin=origin, assumed=assumed), self.names)
+
+    def no_gradient(self, node: Node) -> GraphError:
+        sources = ", ".join(name for name in self.wrt if node.name in _reached(self.graph, [name]))
+        error = GraphError(f"{node.op} has no gradient, and the way from {sources} to the loss leads through it")
+        error.add_note(f"  in   {show.line(self.graph, node.name)}")
+        if node.origin:
+            error.add_note(f"  from {node.origin}")
+        error.add_note("  hint: put stop_gradient around it, if it is meant to count as a constant")
+        return error
+
+
+def filled(value: float, kind: TensorType) -> Symbol:
+    """A constant of this type, all of whose elements are one number."""
+    number = constant(np.asarray(value, numpy_dtype(kind.dtype)))
+    return record(OPS["broadcast_to"], (number,), {"shape": kind.shape}) if kind.shape else number
+
+
+def fitted(part: Symbol, kind: TensorType) -> Symbol:
+    """The gradient with the shape and dtype of the value: broadcasting is undone here, once, for every op."""
+    if part.type.shape != kind.shape:
+        part = _of_shape(part, kind.shape)
+    return part if part.type.dtype == kind.dtype else record(OPS["cast"], (part,), {"dtype": kind.dtype})
+
+
+def _of_shape(part: Symbol, shape: tuple[Any, ...]) -> Symbol:
+    extra = max(0, part.type.rank - len(shape))
+    own = (1,) * extra + tuple(shape)[len(shape) - (part.type.rank - extra) :]
+    pairs = list(zip(part.type.shape, own, strict=True))
+    axes = tuple(axis for axis, (have, want) in enumerate(pairs) if axis < extra or (want == 1 and have != 1))
+    if axes:
+        part = record(OPS["sum"], (part,), {"axes": axes, "keepdims": True})
+    if any(have == 1 and want != 1 for have, want in pairs) or part.type.rank < len(shape):
+        return record(OPS["broadcast_to"], (part,), {"shape": tuple(shape)})
+    return part if part.type.shape == shape else record(OPS["reshape"], (part,), {"shape": tuple(shape)})
+
+
+def _reached(graph: Graph, names: Iterable[str]) -> set[str]:
+    """The nodes that depend on one of these, these included."""
+    found, waiting = set(names), list(names)
+    while waiting:
+        for reader in graph.nx.successors(waiting.pop()):
+            if reader not in found:
+                found.add(reader)
+                waiting.append(reader)
+    return found
+
+
+def _before(graph: Graph, names: Iterable[str]) -> list[Node]:
+    """The nodes that one of these depends on, these included, in dataflow order."""
+    names = list(names)
+    alive = set(names).union(*(nx.ancestors(graph.nx, name) for name in names))
+    return [node for node in graph if node.name in alive]

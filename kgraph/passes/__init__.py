@@ -1,0 +1,52 @@
+"""The passes, in the order in which they run. Importing a file registers nothing: these tables are the only register."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+
+from kgraph import config
+from kgraph.check import check
+from kgraph.ir import Graph
+from kgraph.passes.inline import inline
+
+Pass = Callable[[Graph], Graph]
+
+BEFORE_GRADIENTS: dict[str, Pass] = {"inline": inline}
+AFTER_GRADIENTS: dict[str, Pass] = {}
+
+
+def run(graph: Graph, passes: Mapping[str, Pass], stages: dict[str, Graph] | None = None) -> Graph:
+    """The graph after these passes; each stage is noted in `stages` under the pass's name.
+
+    With KGRAPH_CHECK=1 every stage is checked; those that KGRAPH_SHOW names are printed to stderr, and with KGRAPH_DUMP
+    all are written to numbered files. A stage whose name `stages` has already is noted as simplify#1, simplify#2.
+    """
+    stages = {} if stages is None else stages
+    for name, step in passes.items():
+        graph = step(graph)
+        if config.checking():
+            check(graph, name)
+        stage = unused(name, stages)
+        stages[stage] = graph
+        tell(len(stages) - 1, stage, graph)
+    return graph
+
+
+def unused(name: str, stages: Mapping[str, Graph]) -> str:
+    """name, or name#1, name#2, ... where there is such a stage already."""
+    number, stage = 0, name
+    while stage in stages:
+        number += 1
+        stage = f"{name}#{number}"
+    return stage
+
+
+def tell(number: int, stage: str, graph: Graph) -> None:
+    """Print and write a stage, where the environment asks for it."""
+    if stage.partition("#")[0] in config.shown():
+        print(f"# {stage}\n{graph}", file=sys.stderr)
+    folder = config.dump_dir()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:02}_{stage.replace('#', '_')}.txt").write_text(f"{graph}\n", encoding="utf-8")
