@@ -94,3 +94,222 @@ def one_of(bind: str, *functions: Callable[..., Any]) -> Callable[..., Symbol]:
 def again(node: Node) -> Callable[..., Symbol]:
     """The op of a node that `one_of` found, with its attributes, to be called on other values."""
     return lambda *args: record(OPS[node.op], args, node.attrs)
+
+
+def rewrite(graph: Graph, rules: Sequence[Rule], log: Log = _silent) -> Graph:
+    """A new graph in which no rule fits any more.
+
+    Nodes are tried from the outputs down, rules in their order, and commutative ops match both ways. Values inside a
+    pattern must have no reader outside it, nor be results. The new node takes over name and origin of the old one; a
+    replacement of another type than the old node's is not made. `log` is told which rules fired, and why one did not.
+    RuntimeError: the rules do not settle.
+    """
+    return _Rewriter(graph.copy(), rules, log).run()
+
+
+@dataclass
+class _Rewriter:
+    """A graph under rewriting, and the nodes that a rule may fit."""
+
+    graph: Graph
+    rules: Sequence[Rule]
+    log: Log
+    queue: deque[str] = field(default_factory=deque)
+    queued: set[str] = field(default_factory=set)
+    numbers: dict[Node, Any] = field(default_factory=dict)
+
+    def run(self) -> Graph:
+        table: dict[str, list[Rule]] = {}
+        for rule in self.rules:
+            for op in rule.roots:
+                table.setdefault(op, []).append(rule)
+        self.depth = max((rule.depth for rule in self.rules), default=0)
+        self.results = set(self.graph.results)
+        self.push(node.name for node in reversed(list(self.graph)))
+        fired: deque[str] = deque(maxlen=20)
+        budget = MOST_STEPS_PER_NODE * (len(self.graph) + 20)
+        while self.queue:
+            name = self.queue.popleft()
+            self.queued.discard(name)
+            if name not in self.graph:
+                continue
+            done = next((rule for rule in table.get(self.graph[name].op, ()) if self.fire(rule, name)), None)
+            if done is not None:
+                fired.append(done.name)
+                budget -= 1
+                if budget < 0:
+                    raise RuntimeError(f"the rules {', '.join(map(repr, dict.fromkeys(fired)))} do not settle")
+        return self.graph
+
+    def push(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self.queued:
+                self.queued.add(name)
+                self.queue.append(name)
+
+    # matching ----------------------------------------------------------------------------------------------------
+
+    def fire(self, rule: Rule, name: str) -> bool:
+        """Replace the node, if the rule fits it and may."""
+        for bound in self.fits(((rule.pattern, name),), {}):
+            if not rule.shared and self.read_elsewhere(rule.pattern, bound):
+                continue
+            values = self.values(rule.pattern, bound)
+            if reason := rule.call(rule.unless, values):
+                self.log(f"{rule.name}: not at {name}, {reason}")
+                continue
+            if self.put(rule, name, self.made(rule, name, values)):
+                return True
+        return False
+
+    def fits(self, todo: tuple[tuple[Symbol, str], ...], bound: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
+        """The ways in which pattern and graph agree: the serial of each symbol of the pattern -> a node's name."""
+        if not todo:
+            yield bound
+            return
+        (goal, have), rest = todo[0], todo[1:]
+        if goal.serial in bound:
+            if bound[goal.serial] == have:
+                yield from self.fits(rest, bound)
+            return
+        bound = {**bound, goal.serial: have}
+        if goal.op == "const":
+            if self.number(have) == goal.attrs["value"]:
+                yield from self.fits(rest, bound)
+        elif goal.op == "hole":
+            yield from self.fits(rest, bound)
+        elif _same_op(goal, self.graph[have], bound):
+            for order in self.orders(have, len(goal.inputs)):
+                yield from self.fits((*zip(goal.inputs, order, strict=True), *rest), bound)
+
+    def orders(self, name: str, count: int) -> list[list[str]]:
+        """The orders in which a node's arguments may stand; none where there are not as many as wanted."""
+        sources = self.graph.arguments(name)
+        if len(sources) != count:
+            return []
+        commutes = self.graph[name].op in OPS and OPS[self.graph[name].op].commutes
+        return [sources, sources[::-1]] if commutes and len(set(sources)) > 1 else [sources]
+
+    def number(self, name: str) -> Any:
+        """The number that all elements of a constant are, or None."""
+        node = self.graph[name]
+        if node.op in ("broadcast_to", "reshape", "transpose"):
+            return self.number(self.graph.arguments(name)[0])
+        if node.op != "const":
+            return None
+        if node not in self.numbers:
+            flat = np.reshape(node.attrs["value"], -1)
+            self.numbers[node] = flat[0] if flat.size and (flat == flat[0]).all() else None
+        return self.numbers[node]
+
+    def read_elsewhere(self, pattern: Symbol, bound: Mapping[Any, Any]) -> bool:
+        """Whether a value inside the match has a reader outside it, or is a result."""
+        inside = {bound[symbol.serial] for symbol in needed([pattern]) if symbol.op not in ("hole", "const")}
+        inner = inside - {bound[pattern.serial]}
+        return any(name in self.results or not inside.issuperset(self.graph.nx.successors(name)) for name in inner)
+
+    def values(self, pattern: Symbol, bound: Mapping[Any, Any]) -> dict[str, Any]:
+        """What `make` is given."""
+        found = {key: value for key, value in bound.items() if isinstance(key, str)}
+        for symbol in needed([pattern]):
+            if symbol.op == "hole":
+                node = self.graph[bound[symbol.serial]]
+                found[symbol.stem] = Symbol("ref", (), node.attrs, node.type, node.name)
+        return found
+
+    # replacing ---------------------------------------------------------------------------------------------------
+
+    def made(self, rule: Rule, name: str, values: Mapping[str, Any]) -> Symbol:
+        """The replacement; a number stands for a constant of the node's type."""
+        kind = self.graph[name].tensor
+        try:
+            result = rule.call(rule.make, values)
+            if not isinstance(result, Symbol):
+                result = as_symbol(np.asarray(result, numpy_dtype(kind.dtype)))
+                if result.type.shape != kind.shape:
+                    result = record(OPS["broadcast_to"], (result,), {"shape": kind.shape})
+        except KGraphError as error:
+            error.add_note(f"  in the rule {rule.name!r}, at {name}")
+            raise
+        return result
+
+    def put(self, rule: Rule, name: str, result: Symbol) -> bool:
+        """Put the replacement where the node was; False where it would change its type or nothing."""
+        kind: TensorType = self.graph[name].tensor
+        if result.type != kind or (result.op == "ref" and result.stem == name):
+            if result.type != kind:
+                self.log(f"{rule.name}: not at {name}, it would make a {result.type} of a {kind}")
+            return False
+        sources, changed = self.graph.arguments(name), [name]
+        if result.op == "ref":
+            changed = list(self.graph.nx.successors(name))
+            self.graph.redirect(name, result.stem)
+            self.results = set(self.graph.results)
+            sources = [name]
+        else:
+            changed += self.replace(name, result)
+        self.touch([*changed, *self.drop(sources)])
+        self.log(f"{rule.name}: at {name}")
+        return True
+
+    def replace(self, name: str, result: Symbol) -> list[str]:
+        """Make the node another op of other arguments; returns the nodes added for these."""
+        graph, names, added = self.graph, dict[int, str](), []
+        node, order = graph[name], graph.nx.nodes[name]["order"]
+        for part in needed(result.inputs):
+            if part.op == "ref":
+                names[part.serial] = part.stem
+            elif part.serial not in names:
+                stem = f"{name}/{part.stem or part.op}"
+                added.append(insert(graph, replace(part, stem=stem, origin=node.origin), names))
+                graph.nx.nodes[added[-1]]["order"] = order  # else everything else would come between it and its reader
+        graph.nx.remove_edges_from(list(graph.nx.in_edges(name, keys=True)))
+        graph.nx.add_edges_from((names[part.serial], name, slot) for slot, part in enumerate(result.inputs))
+        graph.set(name, op=result.op, type=result.type, attrs=dict(result.attrs))
+        graph.assumed += [(a, b, name) for a, b in result.assumed]
+        return [one for one in added if graph[one].op not in LEAVES]
+
+    def drop(self, names: list[str]) -> list[str]:
+        """Remove those of the nodes that nobody reads, and what only they read; returns who is an only reader now."""
+        lonely = []
+        while names:
+            name = names.pop()
+            if name not in self.graph or self.graph[name].op == "input" or name in self.results:
+                continue
+            readers = list(self.graph.nx.successors(name))
+            if not readers:
+                names += self.graph.nx.predecessors(name)
+                self.graph.nx.remove_node(name)
+            elif len(readers) == 1 and self.graph[name].op not in LEAVES:
+                lonely += readers
+        return lonely
+
+    def touch(self, names: list[str]) -> None:
+        """Try the nodes again whose pattern may reach down to these."""
+        seen: set[str] = set()
+        for _ in range(self.depth + 1):
+            names = [name for name in dict.fromkeys(names) if name in self.graph and name not in seen]
+            seen.update(names)
+            self.push(names)
+            names = [reader for name in names for reader in self.graph.nx.successors(name)]
+
+
+def _same_op(goal: Symbol, node: Node, bound: dict[Any, Any]) -> bool:
+    """Whether the node is of the pattern's op and has its attributes; notes what they bind."""
+    wanted = goal.attrs
+    if goal.op == "one_of":
+        if node.op not in wanted["ops"]:
+            return False
+        bound[wanted["bind"]] = node
+        wanted = wanted["attrs"]
+    elif node.op != goal.op:
+        return False
+    return all(key in node.attrs and _same(value, node.attrs[key], bound) for key, value in wanted.items())
+
+
+def _same(want: Any, have: Any, bound: dict[Any, Any]) -> bool:
+    if isinstance(want, Symbol):
+        return bool(bound.setdefault(want.stem, have) == have)
+    if isinstance(want, tuple) and isinstance(have, tuple):
+        return len(want) == len(have) and all(_same(a, b, bound) for a, b in zip(want, have, strict=True))
+    return bool(want == have)

@@ -40,7 +40,7 @@ def address_of(kernel: Kernel, shown: str) -> int:
             store = Store(config.cache_dir())
             code = store.get(key)
             if code is None:
-                code = objects.compile_ir(llvm_of(kernel, text, shown))
+                code = objects.compile_ir(llvm_of(kernel, shown))
                 store.put(key, code)
             _loaded[key] = objects.load(code, [ENTRY])[ENTRY]
         return _loaded[key]
@@ -82,12 +82,15 @@ def _namespace(dtype: str) -> dict[str, Any]:
     return {**intrinsics.NAMES, **_scalars(dtype)}
 
 
-def llvm_of(kernel: Kernel, text: str, shown: str) -> str:
+def assembly_of(kernel: Kernel, shown: str) -> str:
+    """The kernel's assembly."""
+    return objects.assemble(llvm_of(kernel, shown))
+
+
+def llvm_of(kernel: Kernel, shown: str) -> str:
     """The kernel and its entry point as LLVM's text, not yet optimised."""
     from numba.core import compiler, types
-    from numba.core.options import TargetOptions  # noqa: F401  (numba sets its targets up on import)
     from numba.core.registry import cpu_target
-    from numba.core.targetconfig import ConfigStack  # noqa: F401
 
     flags = compiler.Flags()
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
@@ -95,11 +98,9 @@ def llvm_of(kernel: Kernel, text: str, shown: str) -> str:
     flags.fastmath = FASTMATH
     pointers = [types.CPointer(getattr(types, _stored(one.dtype))) for one in kernel.parameters]
     arguments = (*pointers, *[types.int64] * (len(kernel.sizes) + 2))
-    function = function_of(kernel, text, shown)
-    target = cpu_target
-    result = compiler.compile_extra(
-        target.typing_context, target.target_context, function, arguments, types.int64, flags, locals={}
-    )
+    function = function_of(kernel, cpu.source(kernel), shown)
+    contexts = cpu_target.typing_context, cpu_target.target_context
+    result = compiler.compile_extra(*contexts, function, arguments, types.int64, flags, locals={})
     module = result.library._final_module
     for library in result.library._linking_libraries:
         module.link_in(library._get_module_for_linking(), preserve=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ from kgraph.codegen.native.runner import Step as Record
 from kgraph.codegen.native.runner import encode, failure
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.plan import Plan, Step, plan
-from kgraph.codegen.show import shown_source
-from kgraph.errors import RangeError
+from kgraph.codegen.show import line_above, shown_source
+from kgraph.errors import ArgumentError, RangeError
 from kgraph.ir import Graph
 from kgraph.sizes import rename_axes, resolve
 from kgraph.types import numpy_dtype
@@ -35,10 +35,15 @@ class Context:
 class Program:
     """The CPU's kernels of one graph, in order. inputs and outputs are arrays of the right dtype, in C order."""
 
-    def __init__(self, graph: Graph, threads: int | None = None) -> None:
+    def __init__(self, graph: Graph, threads: int | None = None, lower_only: bool = False) -> None:
         self.plan: Plan = plan(graph, tile_shape)
         self.threads = threads or config.num_threads()
         self._slots: dict[Any, int] = {}
+        if not lower_only:
+            self._load()
+
+    def _load(self) -> None:
+        """Machine code, and the memory that outlives a call."""
         self._code = self._encoded(self.plan.steps)
         self._prepare = self._encoded(self.plan.prepare)
         self._constants = self._constant_arrays()
@@ -70,6 +75,28 @@ class Program:
             if node.op == "const":
                 found[node.name] = np.ascontiguousarray(node.attrs["value"], numpy_dtype(node.tensor.dtype))
         return found
+
+    def source(self) -> str:
+        """The generated Python of each kernel, once, in the order in which they run."""
+        return "\n\n".join(self._each_kernel(lambda step: f"{line_above(self.plan.graph, step)}\n{shown_source(step)}"))
+
+    def llvm(self) -> str:
+        """The kernels as LLVM's text, before optimisation."""
+        return "\n\n".join(self._each_kernel(lambda step: jit.llvm_of(step.kernel, shown_source(step))))
+
+    def asm(self) -> str:
+        """The kernels as assembly."""
+        return "\n\n".join(self._each_kernel(lambda step: jit.assembly_of(step.kernel, shown_source(step))))
+
+    def ptx(self) -> str:
+        """There is none: ArgumentError."""
+        raise ArgumentError('a program for the CPU has no PTX; compile with target="cuda"')
+
+    def _each_kernel(self, show: Callable[[Step], str]) -> list[str]:
+        steps = [*self.plan.prepare, *self.plan.steps]
+        return [
+            show(step) for number, step in enumerate(steps) if step.kernel not in [s.kernel for s in steps[:number]]
+        ]
 
     def run(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], sizes: Mapping[str, int]

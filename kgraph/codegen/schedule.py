@@ -17,7 +17,7 @@ def kinds(task: Task) -> set[str]:
 
 
 def schedule(task: Task, tile: Tile | None, packed_ahead: tuple[bool, bool]) -> Kernel | Contraction:
-    """The kernel of one node; with tiles, a contraction of floats comes with the kernel that packs its right operand."""
+    """The kernel of one node; with tiles, a contraction comes with the kernel that packs its right operand."""
     found = kinds(task)
     if "contract" in found:
         node = next(node for node in task.body if node.op == "einsum")

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable
 
 from kgraph.codegen import cpu
-from kgraph.codegen.kernel import Kernel
+from kgraph.codegen.kernel import Check, Kernel
 from kgraph.codegen.plan import Step
+from kgraph.ir import Graph
+from kgraph.show import line
 
 
 def shown_source(step: Step, printer: Callable[[Kernel], str] = cpu.source) -> str:
@@ -25,6 +27,16 @@ def shown_source(step: Step, printer: Callable[[Kernel], str] = cpu.source) -> s
             names[canonical] = _fresh(identifier(stem), taken)
     names["kernel"] = _fresh(identifier(step.node), taken)
     return re.sub(r"\b[a-z]+\d*\b", lambda word: names.get(word[0], word[0]), text)
+
+
+def line_above(graph: Graph, step: Step) -> str:
+    """The comment above a kernel: the graph's line of what it computes, and the user's line."""
+    name = step.node
+    if name not in graph:
+        return f"# {name}: {step.buffers[0]} in the order in which the tiles read it"
+    if isinstance(step.kernel.schedule, Check):
+        return f"# {name}: every index points into {step.table}"
+    return f"# {line(graph, name)}    {graph[name].origin}".rstrip()
 
 
 def identifier(name: str) -> str:

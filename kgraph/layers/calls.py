@@ -90,9 +90,9 @@ def call_layer(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         explain(error, layer.name, [x for x in tree.flatten(arguments.first) if isinstance(x, Symbol)], user_line())
         raise
     find_masks(arguments)
-    if symbolic:
-        return record_call(layer, args, kwargs, arguments)
-    return compute_call(layer, arguments)
+    outputs = record_call(layer, args, kwargs, arguments) if symbolic else compute_call(layer, arguments)
+    layer.lock()
+    return outputs
 
 
 def bind(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
@@ -155,6 +155,9 @@ def refuse_others(layer: Any, args: Sequence[Any], arguments: Arguments) -> None
 def build(layer: Any, arguments: Arguments) -> None:
     """Make the layer's weights, by the shapes of this call."""
     if layer.built:
+        return
+    if layer.builds_in_call:
+        layer.built = True
         return
     parameters = [
         name

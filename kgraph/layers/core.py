@@ -125,6 +125,8 @@ class Embedding(Layer):
     An index outside the table is a RangeError before anything is read. With mask_zero the index 0 is masked.
     """
 
+    index_dtype = "int32"  # of the input that a Sequential model makes for it
+
     def __init__(
         self,
         input_dim: int,

@@ -53,6 +53,7 @@ class Layer:
     """
 
     _locks = True  # no new weights after `build`
+    builds_in_call = False  # whether tracing `call` is what makes the weights
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         layer = super().__new__(cls)
@@ -128,10 +129,14 @@ class Layer:
 
     def _after_build(self) -> None:
         self.built = True
-        object.__setattr__(self, "_locked", self._locks)
+        self.lock()
         if self._first_weights is not None and self.weights:
             values, self._first_weights = self._first_weights, None
             self.set_weights(values)
+
+    def lock(self) -> None:
+        """From now on new weights and sublayers are an error: each trace would make its own."""
+        object.__setattr__(self, "_locked", self._locks)
 
     def add_weight(self, *args: Any, **options: Any) -> Variable:
         """A new weight, filled by its initializer.

@@ -1,4 +1,4 @@
-"""The passes, in the order in which they run. Importing a file registers nothing: these tables are the only register."""
+"""The passes, in the order in which they run. Importing a file registers nothing; these tables are the register."""
 
 from __future__ import annotations
 

@@ -1,0 +1,165 @@
+"""Models given by their inputs and outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgraph import ops, tree
+from kgraph.errors import ArgumentError, ShapeError
+from kgraph.layers.history import shapes_of, single
+from kgraph.layers.input import InputLayer
+from kgraph.layers.layer import Layer
+from kgraph.layers.spec import InputSpec
+from kgraph.models.model import Model
+from kgraph.models.steps import bound_sizes, check_names, find_steps, layers_in_order, masked, replay
+from kgraph.sizes import Dim
+from kgraph.trace import Symbol
+
+
+class Functional(Model):
+    """The calls of layers, and ops, that lead from `inputs` to `outputs`; both are symbols or nests of them.
+
+    Called on other symbols or on arrays, the model makes the same calls again. GraphError for outputs that need
+    something else than the inputs, and for two layers of one name.
+    """
+
+    _locks = False
+
+    def __init__(
+        self, inputs: Any, outputs: Any, name: str | None = None, trainable: bool | None = None, **options: Any
+    ) -> None:
+        Layer.__init__(self, name=name, **options)
+        self._input_types = None
+        for what, nest in (("inputs", inputs), ("outputs", outputs)):
+            for leaf in tree.flatten(nest):
+                if not isinstance(leaf, Symbol):
+                    raise ArgumentError(f"model {self.name!r}: all {what} must be symbols, and {leaf!r:.80} is none")
+        keep = object.__setattr__
+        keep(self, "_nested_inputs", inputs)
+        keep(self, "_nested_outputs", outputs)
+        keep(self, "_steps", sorted(find_steps(self.inputs, self.outputs), key=lambda step: step.symbol.serial))
+        steps = find_steps(self.inputs, self.outputs)
+        layers = layers_in_order(steps, self.inputs)
+        check_names(layers, self.name)
+        keep(self, "_layers_in_order", layers)
+        for layer in layers:
+            self._track(layer)
+        for step in steps:
+            if step.symbol.op == "param":
+                self._track(step.symbol.attrs["variable"])
+        self.takes_any_positional = True
+        self.autocast = False
+        self.built = True
+        self.input_spec = self._specs()
+        self.output_names = [symbol_name(symbol) for symbol in self.outputs]
+        self.input_names = [symbol.name for symbol in self.inputs]
+        if trainable is not None:
+            self.trainable = trainable
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in Keras's order, from inputs to outputs; inputs count as layers."""
+        return list(self._layers_in_order)
+
+    @property
+    def inputs(self) -> list[Symbol]:
+        """The input symbols as a flat list."""
+        return tree.flatten(self._nested_inputs)
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        """The output symbols as a flat list."""
+        return tree.flatten(self._nested_outputs)
+
+    @property
+    def input(self) -> Any:
+        """The inputs as they were given."""
+        return self._nested_inputs
+
+    @property
+    def output(self) -> Any:
+        """The outputs as they were given."""
+        return self._nested_outputs
+
+    @property
+    def input_shape(self) -> Any:
+        """The shape of the input, or the nest of shapes."""
+        return single(found) if isinstance(found := shapes_of(self._nested_inputs), list) else found
+
+    @property
+    def output_shape(self) -> Any:
+        """The shape of the output, or the nest of shapes."""
+        return single(found) if isinstance(found := shapes_of(self._nested_outputs), list) else found
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        """Make the calls of the definition on these symbols."""
+        values: dict[int, Symbol] = {}
+        sizes: dict[str, Dim] = {}
+        for old, new in zip(self.inputs, self._matched(inputs), strict=True):
+            values[old.serial] = fitted(new, old)
+            bound_sizes(old, values[old.serial], sizes)
+        replay(self._steps, values, sizes)
+        flat = [values[symbol.serial] for symbol in self.outputs]
+        packed = tree.pack_sequence_as(self._nested_outputs, flat)
+        return packed[0] if isinstance(packed, (list, tuple)) and len(packed) == 1 else packed
+
+    def _matched(self, inputs: Any) -> list[Any]:
+        """The values for the model's inputs, in order, from a nest like its own, a flat list or a dict of names."""
+        if isinstance(inputs, dict) and not isinstance(self._nested_inputs, dict):
+            missing = [symbol.name for symbol in self.inputs if symbol.name not in inputs]
+            if missing:
+                raise ArgumentError(f"model {self.name!r} wants inputs {self.input_names}; {missing[0]!r} is missing")
+            return [inputs[symbol.name] for symbol in self.inputs]
+        if isinstance(inputs, dict):
+            extra = {key: value for key, value in inputs.items() if key in self._nested_inputs}
+            return tree.flatten(extra)
+        return tree.flatten(inputs)
+
+    def check_input(self, inputs: Any) -> None:
+        """Raise ArgumentError or ShapeError unless there is a fitting tensor for each input."""
+        flat = self._matched(inputs)
+        if len(flat) != len(self.inputs):
+            raise ArgumentError(f"model {self.name!r} wants {len(self.inputs)} input(s), {self.input_names}; got {len(flat)}")
+        super().check_input(flat)
+
+    def _specs(self) -> list[InputSpec]:
+        return [
+            InputSpec(shape=(None, *symbol.shape[1:]) if symbol.shape else (), allow_last_axis_squeeze=True)
+            for symbol in self.inputs
+        ]
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Masks are found by making the calls."""
+        return None
+
+    def _entries(self, inputs: Any) -> Any:
+        return super()._entries(self._nested_inputs if inputs is None else inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "trainable": self.trainable}
+
+
+Model.functional = Functional
+
+
+def fitted(given: Symbol, wanted: Symbol) -> Symbol:
+    """An input in the dtype and with the rank of the definition's: a last axis of size 1 may be missing or too many."""
+    result = given
+    if given.dtype != wanted.dtype:
+        result = masked(ops.cast(given, wanted.dtype), given)
+    if result.ndim == wanted.ndim + 1 and result.shape[-1] == 1:
+        result = masked(ops.squeeze(result, -1), given)
+    elif result.ndim == wanted.ndim - 1 and wanted.shape[-1] == 1:
+        result = masked(ops.expand_dims(result, -1), given)
+    if result.ndim != wanted.ndim:
+        raise ShapeError(f"input {wanted.name!r} has shape {wanted.shape}, and {given.shape} was given")
+    return result
+
+
+def symbol_name(symbol: Symbol) -> str:
+    """The name of the layer (or op) that an output comes from."""
+    made = symbol.inputs[0] if symbol.op == "item" else symbol
+    return made.call.layer.name if made.call is not None else made.name
+
+
+__all__ = ["Functional", "InputLayer"]

@@ -1,0 +1,151 @@
+"""The steps between inputs and outputs of a definition, and how they are taken again on other symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kgraph import tree
+from kgraph.errors import GraphError
+from kgraph.layers.layer import Layer
+from kgraph.op import OPS
+from kgraph.sizes import Dim, Size, substitute
+from kgraph.trace import Symbol, record, with_mask
+
+
+@dataclass(eq=False)
+class Step:
+    """One call of a layer, or one op applied between layers."""
+
+    symbol: Symbol
+    sources: list[Symbol]  # what it reads, in the order of its arguments
+    first: int = 0  # when a walk from the outputs came here first
+    depth: int = 0  # steps between it and the outputs
+    before: list[Step] = field(default_factory=list)
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer that is called, if one is."""
+        return self.symbol.call.layer if self.symbol.call is not None else None
+
+
+def root(symbol: Symbol) -> Symbol:
+    """The call that a symbol is a result of; the symbol itself for an op."""
+    return symbol.inputs[0] if symbol.op == "item" else symbol
+
+
+def find_steps(inputs: Sequence[Symbol], outputs: Iterable[Symbol]) -> list[Step]:
+    """The steps that lead from inputs to outputs, each after those it reads.
+
+    GraphError, naming the tensor and who reads it, for one that comes from no input.
+    """
+    given = {symbol.serial for symbol in inputs}
+    found: dict[int, Step] = {}
+    done: list[Step] = []
+    waiting: list[tuple[Symbol, Step | None, bool]] = [(symbol, None, False) for symbol in reversed(list(outputs))]
+    while waiting:
+        symbol, reader, finished = waiting.pop()
+        start = root(symbol)
+        if finished:
+            done.append(found[start.serial])
+            continue
+        if symbol.serial in given and symbol.op != "input":
+            continue
+        if symbol.op == "input" and symbol.serial not in given:
+            raise disconnected(symbol, reader, done)
+        if start.serial not in found:
+            sources = [] if start.op == "input" else start.call.inputs if start.call else list(start.inputs)
+            step = found[start.serial] = Step(start, sources, len(found))
+            waiting.append((symbol, None, True))
+            waiting += [(source, step, False) for source in reversed(sources)]
+        if reader is not None:
+            reader.before.append(found[start.serial])
+    return done
+
+
+def disconnected(symbol: Symbol, reader: Step | None, done: list[Step]) -> GraphError:
+    """The error for an output that needs a tensor which is no input."""
+    by = f" by {reader.layer.name if reader.layer else reader.symbol.name!r}" if reader else ""
+    reached = ", ".join(step.layer.name for step in done if step.layer) or "nothing"
+    return GraphError(
+        f"graph disconnected: {symbol.name!r} of shape {symbol.shape} is needed{by} and is not among the inputs "
+        f"(reached so far: {reached}); add it to inputs="
+    )
+
+
+def layers_in_order(steps: list[Step], inputs: Iterable[Symbol]) -> list[Layer]:
+    """The layers as Keras orders them, and with them the weights: those furthest from the outputs first."""
+    depths: dict[int, int] = {}
+    firsts: dict[int, int] = {}
+    layers: dict[int, Layer] = {}
+    for step in reversed(steps):
+        key = id(step.layer or step)
+        step.depth = depths[key] = max(step.depth, depths.get(key, 0))
+        for source in step.before:
+            source.depth = max(source.depth, step.depth + 1)
+        if step.layer is not None:
+            layers[key] = step.layer
+            firsts[key] = min(step.first, firsts.get(key, step.first))
+    for symbol in inputs:  # those that no output needs
+        layer = symbol.call.layer if symbol.op == "input" and symbol.call is not None else None
+        if layer is not None and id(layer) not in layers:
+            layers[id(layer)], depths[id(layer)], firsts[id(layer)] = layer, 0, -1
+    return [layers[key] for key in sorted(layers, key=lambda key: (-depths[key], firsts[key]))]
+
+
+def check_names(layers: Iterable[Layer], model: str) -> None:
+    """GraphError if two layers have one name."""
+    seen: dict[str, Layer] = {}
+    for layer in layers:
+        if layer.name in seen:
+            raise GraphError(
+                f"the name {layer.name!r} is used by two layers of model {model!r}, a {type(seen[layer.name]).__name__} "
+                f"and a {type(layer).__name__}; every layer needs a name of its own"
+            )
+        seen[layer.name] = layer
+
+
+def replay(steps: Iterable[Step], values: dict[int, Symbol], sizes: Mapping[str, Dim]) -> None:
+    """Take the steps again. `values` has the new symbols by the old ones' numbers, and is filled further."""
+    for step in steps:
+        symbol = step.symbol
+        if symbol.serial in values or symbol.op == "input":
+            continue
+        if symbol.call is not None:
+            replay_call(symbol.call, values)
+        elif symbol.op == "const":
+            values[symbol.serial] = symbol
+        elif symbol.op == "param":
+            values[symbol.serial] = symbol.attrs["variable"].as_symbol()
+        else:
+            attrs = {key: substitute(value, sizes) for key, value in symbol.attrs.items()}
+            made = record(OPS[symbol.op], [values[source.serial] for source in symbol.inputs], attrs)
+            values[symbol.serial] = replace(made, stem=symbol.stem, origin=symbol.origin)
+
+
+def replay_call(call: Any, values: dict[int, Symbol]) -> None:
+    """Call the layer again with the new symbols."""
+
+    def renewed(leaf: Any) -> Any:
+        return values[leaf.serial] if isinstance(leaf, Symbol) else leaf
+
+    args, kwargs = tree.map_structure(renewed, list(call.args)), tree.map_structure(renewed, call.kwargs)
+    outputs = call.layer(*args, **kwargs)
+    for old, new in zip(tree.flatten(call.outputs), tree.flatten(outputs), strict=True):
+        if old is not None:
+            values[old.serial] = new
+            if old.mask is not None and new.mask is not None:
+                values.setdefault(old.mask.serial, new.mask)
+
+
+def bound_sizes(old: Symbol, new: Symbol, sizes: dict[str, Dim]) -> None:
+    """Note what the named axes of a definition's input are on the symbol given for it."""
+    for want, have in zip(old.type.shape, new.type.shape, strict=True):
+        if isinstance(want, Size) and len(want.axes) == 1 and want.terms == (((*want.axes,), 1),):
+            sizes.setdefault(next(iter(want.axes)), have)
+
+
+def masked(symbol: Symbol, like: Symbol) -> Symbol:
+    """The symbol with the mask of another."""
+    return with_mask(symbol, like.mask)

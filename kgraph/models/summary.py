@@ -1,0 +1,148 @@
+"""The table that `model.summary()` prints."""
+
+from __future__ import annotations
+
+import io
+import math
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from kgraph import tree
+from kgraph.errors import ArgumentError
+from kgraph.layers.history import shapes_of, single
+from kgraph.layers.layer import Layer
+from kgraph.types import numpy_bits
+from kgraph.variable import Variable
+
+
+@dataclass
+class Row:
+    """One line of the table."""
+
+    name: str
+    shape: str
+    params: str
+    trainable: str
+    sources: str
+
+
+def print_summary(
+    model: Any,
+    line_length: int | None,
+    print_fn: Callable[..., Any] | None,
+    expand_nested: bool,
+    show_trainable: bool,
+    layer_range: Any,
+) -> None:
+    """Print the table to the terminal, or hand its lines to print_fn."""
+    # rich takes a tenth of a second to import, which programs that print no summary should not pay for
+    from rich.console import Console
+    from rich.table import Table
+
+    joined = has_joins(model)
+    table = Table(highlight=False)
+    for title in ["Layer (type)", "Output Shape", "Param #", *(["Connected to"] * joined), *(["Trainable"] * show_trainable)]:
+        table.add_column(title, justify="right" if title == "Param #" else "left", overflow="fold")
+    for row in rows(model, layer_range, expand_nested):
+        cells = [row.name, row.shape, row.params, *([row.sources] * joined), *([row.trainable] * show_trainable)]
+        table.add_row(*(cell.replace("[", r"\[") for cell in cells))
+    text = io.StringIO()
+    width = line_length or max(shutil.get_terminal_size((88, 24)).columns, 60)
+    console = Console(file=text, width=width, color_system=None, legacy_windows=False)
+    console.print(f'Model: "{model.name}"', highlight=False)
+    console.print(table)
+    for line in totals(model):
+        console.print(line, highlight=False)
+    say = print_fn or print
+    say(text.getvalue().rstrip("\n"))
+
+
+def rows(model: Any, layer_range: Any, expand: bool, indent: str = "") -> Iterator[Row]:
+    """A row for each layer; with `expand`, those of models inside below them."""
+    for layer in chosen(model.layers, layer_range):
+        yield Row(
+            f"{indent}{layer.name} ({type(layer).__name__})",
+            shape_text(layer),
+            f"{count(layer.weights):,}" if layer.built else "0 (unbuilt)",
+            "Y" if layer.trainable and layer.weights else "N" if layer.weights else "-",
+            ", ".join(connected_to(layer, model)) or "-",
+        )
+        if expand and getattr(layer, "layers", None):
+            yield from rows(layer, None, True, indent + "  └ ")
+
+
+def chosen(layers: list[Layer], layer_range: Any) -> list[Layer]:
+    """The layers from the first to the second name."""
+    if layer_range is None:
+        return layers
+    names = [layer.name for layer in layers]
+    if len(layer_range) != 2 or any(name not in names for name in layer_range):
+        raise ArgumentError(f"layer_range must be two of {names}, not {layer_range!r}")
+    start, end = sorted(names.index(name) for name in layer_range)
+    return layers[start : end + 1]
+
+
+def shape_text(layer: Layer) -> str:
+    """The output shape, or "?" for a layer whose calls are not known."""
+    if getattr(layer, "outputs", None) is None and not layer.calls:
+        return "?"
+    try:
+        shapes = layer.output_shape
+    except AttributeError:  # called on several shapes: those of the first call
+        shapes = shapes_of(single(tree.flatten(layer.calls[0].outputs))) if layer.calls else "?"
+    return str(shapes)
+
+
+def connected_to(layer: Layer, model: Any) -> list[str]:
+    """What the layer reads in this model: "dense[0][0]", name, node index and position of the result."""
+    known = {id(one) for one in model.layers}
+    names = []
+    for call in layer.calls:
+        for symbol in call.inputs:
+            made = symbol.inputs[0] if symbol.op == "item" else symbol
+            if made.call is None:
+                names.append(made.name)
+            elif id(made.call.layer) in known:
+                index = next(i for i, one in enumerate(made.call.layer.calls) if one is made.call)
+                names.append(f"{made.call.layer.name}[{index}][{symbol.attrs.get('index', 0)}]")
+    return names
+
+
+def has_joins(model: Any) -> bool:
+    """Whether the layers form more than a chain, so that it must be said who reads whom."""
+    layers = model.layers
+    if not hasattr(model, "_steps"):
+        return False
+    return any(len(call.inputs) > 1 for layer in layers for call in layer.calls) or any(
+        step.layer is None or sum(step in other.before for other in model._steps) > 1 for step in model._steps
+    )
+
+
+def totals(model: Any) -> list[str]:
+    """The lines below the table."""
+    trainable, frozen = model.trainable_weights, model.non_trainable_weights
+    return [
+        f" {title} params: {count(weights):,} ({memory(weights)})"
+        for title, weights in (
+            ("Total", [*trainable, *frozen]),
+            ("Trainable", trainable),
+            ("Non-trainable", frozen),
+        )
+    ]
+
+
+def count(weights: Iterable[Variable]) -> int:
+    """How many numbers there are in the weights."""
+    return sum(math.prod(weight.shape) for weight in weights)
+
+
+def memory(weights: Iterable[Variable]) -> str:
+    """The bytes they take, in a unit a person reads."""
+    size = float(sum(math.prod(weight.shape) * numpy_bits(weight.dtype) // 8 for weight in weights))
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1024:
+            return f"{size:.2f} {unit}"
+        size /= 1024
+    return f"{size:.2f} TB"
