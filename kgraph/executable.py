@@ -20,6 +20,8 @@ from kgraph.lower import lower
 from kgraph.sizes import resolve
 from kgraph.types import numpy_dtype
 
+MOST_SHAPES = 256  # combinations of input shapes whose sizes are remembered
+
 
 @dataclass
 class Definition:
@@ -38,26 +40,37 @@ class Lowered:
         self.stages = lower(graph, request, options.freeze)
         self.ir = list(self.stages.values())[-1]
         self.program = program_for(options.target)(self.ir, options.threads, options.lower_only)
-        self.shapes = [self.ir[name].tensor.shape for name in self.ir.outputs]
+        self.inputs = [(name, self.ir[name].tensor) for name in self.ir.inputs]
+        self._known: dict[Any, Any] = {}
         self.dtypes = [numpy_dtype(self.ir[name].tensor.dtype) for name in self.ir.outputs]
 
     def run(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
         """The outputs for these inputs; variables that the graph updates have been updated."""
-        graph = self.ir
-        given = [as_input(name, graph[name].tensor, value) for name, value in zip(graph.inputs, values, strict=True)]
-        sizes = bind_sizes(graph, [array.shape for array in given])
-        shapes = [resolve(shape, sizes) for shape in self.shapes]
+        given = [as_input(name, kind, value) for (name, kind), value in zip(self.inputs, values, strict=True)]
+        sizes, shapes = self._sizes(tuple([array.shape for array in given]))
         if out is not None:
             check_outputs(out, shapes, self.dtypes, given)
-        staged = out is None or self.program.plan.checks
-        made = [np.empty(s, d) for s, d in zip(shapes, self.dtypes, strict=True)] if staged else list(out or ())
-        updates = self.program.run(given, made, sizes)
-        for variable, value in updates.items():
+        staged = out is None or self.program.plan.checks  # a call that is refused leaves `out` as it was
+        made = list(map(np.empty, shapes, self.dtypes)) if staged else list(out or ())
+        for variable, value in self.program.run(given, made, sizes).items():
             variable.write(value)
-        if out is not None and staged:
-            for target, value in zip(out, made, strict=True):
+        if out is None:
+            return made
+        for target, value in zip(out, made, strict=True):
+            if target is not value:
                 target[...] = value
-        return made if out is None else list(out)
+        return list(out)
+
+    def _sizes(self, shapes: tuple[tuple[int, ...], ...]) -> tuple[dict[str, int], list[tuple[int, ...]]]:
+        """The sizes of the named axes for inputs of these shapes, and the outputs' shapes; remembered."""
+        known = self._known.get(shapes)
+        if known is None:
+            sizes = bind_sizes(self.ir, shapes)
+            known = sizes, [resolve(self.ir[name].tensor.shape, sizes) for name in self.ir.outputs]
+            if len(self._known) >= MOST_SHAPES:
+                self._known.clear()
+            self._known[shapes] = known
+        return known
 
 
 @dataclass(frozen=True)

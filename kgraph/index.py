@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kgraph.sizes import Dim, Shape, divide
+from kgraph.sizes import Dim, Shape, at_least_zero, divide
 
 
 @dataclass(frozen=True)
@@ -193,17 +193,14 @@ def _rejoined(value: Index) -> Index:
 def _below(value: Index, bound: Dim) -> bool:
     """Whether 0 <= value < bound is certain."""
     top: Dim = value.offset
-    if not isinstance(top, int) or top < 0:
+    if not at_least_zero(top):
         return False
     for atom, factor in value.terms:
         extent = getattr(atom, "extent", None)
-        if extent is None or (isinstance(factor, int) and factor < 0):
+        if extent is None or not at_least_zero(factor):
             return False
         top = top + factor * (extent - 1)
-    margin = bound - 1 - top
-    if isinstance(margin, int):
-        return margin >= 0
-    return all(factor >= 0 for _, factor in margin.terms)
+    return at_least_zero(bound - 1 - top) is True
 
 
 def _quotient_extent(value: Index, divisor: Dim) -> Dim:

@@ -16,7 +16,11 @@ class Configured:
     def get_config(self) -> dict[str, Any]:
         """The arguments that make this object again."""
         parameters = list(inspect.signature(type(self).__init__).parameters.values())[1:]
-        return {one.name: getattr(self, one.name) for one in parameters if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
+        return {
+            one.name: getattr(self, one.name)
+            for one in parameters
+            if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:

@@ -91,6 +91,22 @@ def one_of(bind: str, *functions: Callable[..., Any]) -> Callable[..., Symbol]:
     return call
 
 
+def row(name: str) -> Callable[..., Any]:
+    """The op of this name, where the public function called so takes other arguments: row("sum")(x, axes=(0,))."""
+
+    def call(*args: Any, **attrs: Any) -> Symbol:
+        return record(OPS[name], args, attrs)
+
+    call.__name__ = name
+    return call
+
+
+def number_of(x: Symbol) -> Any:
+    """The number that `make` is given for a wildcard, where it is a constant of one element; else None."""
+    value = x.attrs.get("value")
+    return value.reshape(-1)[0].item() if isinstance(value, np.ndarray) and value.size == 1 else None
+
+
 def again(node: Node) -> Callable[..., Symbol]:
     """The op of a node that `one_of` found, with its attributes, to be called on other values."""
     return lambda *args: record(OPS[node.op], args, node.attrs)
@@ -105,6 +121,42 @@ def rewrite(graph: Graph, rules: Sequence[Rule], log: Log = _silent) -> Graph:
     RuntimeError: the rules do not settle.
     """
     return _Rewriter(graph.copy(), rules, log).run()
+
+
+def substitute(graph: Graph, name: str, result: Symbol) -> list[str]:
+    """Make a node, in place, the last step of an expression over references; returns the other nodes this adds.
+
+    The node keeps name, origin and readers. What it read before stays in the graph.
+    """
+    names: dict[int, str] = {}
+    added: list[str] = []
+    node, order = graph[name], graph.nx.nodes[name]["order"]
+    for part in needed(result.inputs):
+        if part.op == "ref":
+            names[part.serial] = part.stem
+        else:
+            stem = f"{name}/{part.stem or part.op}"
+            added.append(insert(graph, replace(part, stem=stem, origin=node.origin), names))
+            graph.nx.nodes[added[-1]]["order"] = order  # else everything else would come between it and its reader
+    graph.nx.remove_edges_from(list(graph.nx.in_edges(name, keys=True)))
+    graph.nx.add_edges_from((names[part.serial], name, slot) for slot, part in enumerate(result.inputs))
+    graph.set(name, op=result.op, type=result.type, attrs=dict(result.attrs))
+    graph.assumed += [(a, b, name) for a, b in result.assumed]
+    return [one for one in added if graph[one].op not in LEAVES]
+
+
+def stand_in(graph: Graph, old: str, new: str) -> str:
+    """Let every reader of a node read another instead; returns the name of that one.
+
+    A value that was a result keeps its name, where the other is no result itself: readers of the graph look for it.
+    """
+    results = graph.results
+    graph.redirect(old, new)
+    if old not in results or new in results or graph[new].op in LEAVES:
+        return new
+    graph.nx.remove_node(old)
+    graph.rename(new, old)
+    return old
 
 
 @dataclass
@@ -243,31 +295,14 @@ class _Rewriter:
         sources, changed = self.graph.arguments(name), [name]
         if result.op == "ref":
             changed = list(self.graph.nx.successors(name))
-            self.graph.redirect(name, result.stem)
+            changed.append(stand_in(self.graph, name, result.stem))
             self.results = set(self.graph.results)
-            sources = [name]
+            sources = sources if changed[-1] == name else [name]
         else:
-            changed += self.replace(name, result)
+            changed += substitute(self.graph, name, result)
         self.touch([*changed, *self.drop(sources)])
         self.log(f"{rule.name}: at {name}")
         return True
-
-    def replace(self, name: str, result: Symbol) -> list[str]:
-        """Make the node another op of other arguments; returns the nodes added for these."""
-        graph, names, added = self.graph, dict[int, str](), []
-        node, order = graph[name], graph.nx.nodes[name]["order"]
-        for part in needed(result.inputs):
-            if part.op == "ref":
-                names[part.serial] = part.stem
-            elif part.serial not in names:
-                stem = f"{name}/{part.stem or part.op}"
-                added.append(insert(graph, replace(part, stem=stem, origin=node.origin), names))
-                graph.nx.nodes[added[-1]]["order"] = order  # else everything else would come between it and its reader
-        graph.nx.remove_edges_from(list(graph.nx.in_edges(name, keys=True)))
-        graph.nx.add_edges_from((names[part.serial], name, slot) for slot, part in enumerate(result.inputs))
-        graph.set(name, op=result.op, type=result.type, attrs=dict(result.attrs))
-        graph.assumed += [(a, b, name) for a, b in result.assumed]
-        return [one for one in added if graph[one].op not in LEAVES]
 
     def drop(self, names: list[str]) -> list[str]:
         """Remove those of the nodes that nobody reads, and what only they read; returns who is an only reader now."""

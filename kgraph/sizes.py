@@ -159,7 +159,7 @@ def minimum(a: Dim, b: Dim) -> Dim:
         return b
     if at_least_zero(-gap):
         return a
-    if gap.terms[0][1] < 0:  # one spelling for min(a, b) and min(b, a), so that differences of them cancel
+    if _terms(gap)[0][1] < 0:  # one spelling for min(a, b) and min(b, a), so that differences of them cancel
         return a + Size((((Least(-gap),), 1),))
     return b + Size((((Least(gap),), 1),))
 
@@ -171,20 +171,18 @@ def maximum(a: Dim, b: Dim) -> Dim:
 
 def at_least_zero(value: Dim) -> bool | None:
     """Whether a difference of sizes is never negative (True), always (False), or known only at the call (None)."""
-    factors = [factor for _, factor in _terms(value)]
-    least = next((atom for atoms, _ in _terms(value) for atom in atoms if isinstance(atom, Least)), None)
-    if least is not None and (least,) in dict(_terms(value)):
-        missing = value + dict(_terms(value))[(least,)] * (least.value - Size((((least,), 1),)))  # least.value <= 0
-        there = value - Size((((least,), dict(_terms(value))[(least,)]),))  # least.value >= 0
-        one = at_least_zero(missing) or at_least_zero(missing + least.value)
-        other = at_least_zero(there) or at_least_zero(there - least.value)
-        return True if one and other else None
-    if any(isinstance(atom, Least) for atoms, _ in _terms(value) for atom in atoms):
+    terms = dict(_terms(value))
+    least = next((atom for atoms in terms for atom in atoms if isinstance(atom, Least)), None)
+    if least is None:
+        signs = {factor >= 0 for factor in terms.values()}
+        return True if signs == {True} else False if signs == {False} and () in terms else None
+    factor = terms.get((least,))
+    if factor is None:
         return None
-    if all(factor >= 0 for factor in factors):
-        return True
-    constant = dict(_terms(value)).get((), 0)
-    return False if constant < 0 and all(factor <= 0 for factor in factors) else None
+    there = value - Size((((least,), factor),))  # the value where least.value >= 0, so that the minimum is 0
+    missing = there + factor * least.value  # the value where least.value <= 0
+    sure = at_least_zero(missing) or at_least_zero(missing + least.value)
+    return True if sure and (at_least_zero(there) or at_least_zero(there - least.value)) else None
 
 
 def assume_at_least_zero(value: Dim) -> None:

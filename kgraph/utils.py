@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
 
+from kgraph import seeds
 from kgraph.errors import RangeError
 from kgraph.layers.naming import forget_names
 
@@ -19,13 +21,9 @@ def clear_session(free_memory: bool = True) -> None:
 
 def set_random_seed(seed: int) -> None:
     """Seed Python, numpy, and the seeds that layers and initializers draw for themselves."""
-    import random
-
-    from kgraph import seeds
-
     random.seed(seed)
     np.random.seed(seed)
-    seeds.set_random_seed(seed)
+    seeds.set_seed(seed)
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:

@@ -1,6 +1,6 @@
 """A printed CUDA kernel run thread by thread on the CPU, and stopped where a GPU would go on with garbage.
 
-The very text that the GPU gets is run. Where threads meet, at barriers and shuffles, it gets a `yield`: each thread is a
+The very text that the GPU gets is run. Where threads meet, at barriers and shuffles, it gets a `yield`: a thread is a
 generator, and a warp goes on when its lanes are there. A kernel without such calls is called once per thread. Checked:
 
 - every index into an argument, a shared or a local array lies inside it;
@@ -16,14 +16,14 @@ from __future__ import annotations
 import ast
 import linecache
 import math
+from collections import namedtuple
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from itertools import groupby, product
-from math import prod
 from types import CodeType, MappingProxyType, SimpleNamespace
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -48,12 +48,13 @@ def emulate(
     helpers: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
 ) -> None:
     """Launch the function `name` of a printed source; arrays, flat as pointers are, change in place."""
-    kernel = _translate(source, name)
+    code, parameters, meets = _translate(source, name)
     namespace = rebound(LANGUAGE, helpers)
-    exec(kernel.code, namespace)
+    exec(code, namespace)
     launch = _Launch(name, _triple(grid), _triple(block))
-    pointers = _pointers(kernel.parameters, arguments, launch)
-    run_block = _run_meeting if kernel.meets else _run_alone
+    assert math.prod(block) <= 1024, f"a block has at most 1024 threads, not {block}"
+    pointers = _pointers(parameters, arguments, launch)
+    run_block = _run_meeting if meets else _run_alone
     with np.errstate(all="ignore"):
         for launch.block_number, launch.block_index in enumerate(_every(launch.grid)):  # noqa: B020
             try:
@@ -63,16 +64,16 @@ def emulate(
                 raise
 
 
-@dataclass(frozen=True)
 class Integer:
     """An integer type: called, it wraps as a C cast does; given to shared.array, it is a dtype."""
 
-    dtype: np.dtype
+    def __init__(self, name: str) -> None:
+        self.dtype = np.dtype(name)
+        limits = np.iinfo(self.dtype)
+        self._least, self._count = int(limits.min), int(limits.max) - int(limits.min) + 1
 
     def __call__(self, value: Any) -> int:
-        bits = 8 * self.dtype.itemsize
-        wrapped = int(value) & ((1 << bits) - 1)
-        return wrapped - (1 << bits) if self.dtype.kind == "i" and wrapped >> (bits - 1) else wrapped
+        return (int(value) - self._least) % self._count + self._least
 
 
 def _math() -> SimpleNamespace:
@@ -92,15 +93,8 @@ LANGUAGE: Mapping[str, Any] = {
     "math": _math(),
     "float32": np.float32,
     "float64": np.float64,
-    **{f"{sign}{bits}": Integer(np.dtype(f"{sign}{bits}")) for sign in ("int", "uint") for bits in (8, 16, 32, 64)},
+    **{f"{sign}{bits}": Integer(f"{sign}{bits}") for sign in ("int", "uint") for bits in (8, 16, 32, 64)},
 }
-
-
-@dataclass(frozen=True)
-class _Translation:
-    code: CodeType
-    parameters: tuple[str, ...]
-    meets: bool  # whether its threads wait for each other
 
 
 class _Translator(ast.NodeTransformer):
@@ -129,8 +123,8 @@ def _callee(node: ast.Call) -> str:
 
 
 @lru_cache(maxsize=512)
-def _translate(source: str, name: str) -> _Translation:
-    """The text as code whose kernel takes `cuda` as its last argument; tracebacks show the printed lines."""
+def _translate(source: str, name: str) -> tuple[CodeType, tuple[str, ...], bool]:
+    """The text as code whose kernel takes `cuda` last, the other parameters, and whether its threads meet."""
     file = f"<emulated {name} {sha256(source.encode()).hexdigest()[:12]}>"
     linecache.cache[file] = (len(source), None, source.splitlines(True), file)
     module = ast.parse(source, file)
@@ -139,15 +133,10 @@ def _translate(source: str, name: str) -> _Translation:
     translator = _Translator()
     translator.visit(kernel)
     kernel.args.args.append(ast.arg("cuda"))
-    return _Translation(compile(ast.fix_missing_locations(module), file, "exec"), parameters, translator.meets)
+    return compile(ast.fix_missing_locations(module), file, "exec"), parameters, translator.meets
 
 
-class Triple(NamedTuple):
-    """threadIdx, blockIdx, blockDim or gridDim."""
-
-    x: int
-    y: int
-    z: int
+Triple = namedtuple("Triple", "x y z")  # threadIdx, blockIdx, blockDim, gridDim
 
 
 def _triple(sizes: tuple[int, ...]) -> Triple:
@@ -193,13 +182,8 @@ class _Cuda:
     """The name `cuda` as one thread sees it."""
 
     def __init__(self, launch: _Launch, thread: Triple) -> None:
-        self.threadIdx, self.blockIdx, self.blockDim, self.gridDim = (
-            thread,
-            launch.block_index,
-            launch.block,
-            launch.grid,
-        )
-        self._launch = launch
+        self.threadIdx, self.blockIdx, self._launch = thread, launch.block_index, launch
+        self.blockDim, self.gridDim = launch.block, launch.grid
         self.shared, self.local = SimpleNamespace(array=self._shared), SimpleNamespace(array=self._local)
         self.atomic = SimpleNamespace(add=SeenArray.add)
 
@@ -213,6 +197,7 @@ class _Cuda:
         return self.gridDim.x * self.blockDim.x
 
     def _shared(self, shape: Any, dtype: Any, alignment: int = 0, name: str = "") -> Array:
+        assert name, "a shared array has to be assigned to a name of its own"
         if name not in self._launch.arrays:
             self._launch.arrays[name] = SeenArray(
                 name, *_poisoned(shape, dtype), dtype, self._launch, may_write=self._launch.is_before
@@ -227,18 +212,17 @@ def _poisoned(shape: int | tuple[int, ...], dtype: Any) -> tuple[tuple[int, ...]
     """A shape, and values for it: NaN, or a number far outside of everything."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     poison = int(np.iinfo(dtype.dtype).max) if isinstance(dtype, Integer) else dtype(math.nan)
-    return shape, [poison] * prod(shape)
+    return shape, [poison] * math.prod(shape)
 
 
 class Array:
     """Memory of one thread: an index is flat, or one number per axis, and has to lie inside."""
 
     def __init__(self, name: str, shape: tuple[int, ...], values: Any, dtype: Callable, launch: _Launch) -> None:
-        self._name, self._shape, self._size, self._launch = name, shape, prod(shape), launch
-        self._values, self._cast = values, dtype
-        self._load = (
-            values.item if isinstance(values, np.ndarray) and values.dtype.kind in "iub" else values.__getitem__
-        )
+        self._name, self._shape, self._values, self._cast, self._launch = name, shape, values, dtype, launch
+        self._size = shape[0] if len(shape) == 1 else 0  # below which an index is flat
+        is_whole = isinstance(values, np.ndarray) and values.dtype.kind in "iub"
+        self._load = values.item if is_whole else values.__getitem__
 
     def __getitem__(self, index: Any) -> Any:
         return self._load(self._place(index))
@@ -273,55 +257,56 @@ class SeenArray(Array):
     def __init__(self, *array: Any, may_write: Callable[[int], bool]) -> None:
         super().__init__(*array)
         self._may_write = may_write
-        self.writers, self._readers, self._earlier_readers = dict[int, int](), dict[int, int](), dict[int, int]()
+        self.records: tuple[dict[int, int], ...] = {}, {}, {}  # of writers, readers and earlier readers: stamps
 
     def __getitem__(self, index: Any) -> Any:
         place, stamp = self._place(index), self._launch.stamp
-        writer = self.writers.get(place, stamp)
+        writers, readers, earlier_readers = self.records
+        writer = writers.get(place, stamp)
         if writer != stamp and not self._launch.is_before(writer):
             self._fail(index, "a race: it reads what another wrote since the last barrier")
-        reader = self._readers.get(place, stamp)
-        if reader != stamp:
-            self._earlier_readers[place] = reader
-        self._readers[place] = stamp
+        reader = readers.get(place, stamp)
+        if reader != stamp and not self._launch.is_own(reader):
+            earlier_readers[place] = reader
+        readers[place] = stamp
         return self._load(place)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         place, stamp = self._place(index), self._launch.stamp
-        writer = self.writers.get(place, stamp)
+        writers, *both_readers = self.records
+        writer = writers.get(place, stamp)
         if writer != stamp and not self._may_write(writer):
             self._fail(index, "a second write: another thread wrote it, and no barrier makes this legal")
-        for readers in (self._readers, self._earlier_readers):
+        for readers in both_readers:
             reader = readers.get(place, stamp)
             if reader != stamp and not self._launch.is_before(reader):
                 self._fail(index, "a race: it writes what another read since the last barrier")
-        self.writers[place] = stamp
+        writers[place] = stamp
         self._values[place] = self._cast(value)
 
     def add(self, index: Any, value: Any) -> Any:
         """Atomic addition; gives what was there."""
-        place = self._place(index)
-        writer = self.writers.get(place, ATOMIC)
+        place, writers = self._place(index), self.records[0]
+        writer = writers.get(place, ATOMIC)
         if writer & ATOMIC != ATOMIC and not self._launch.is_before(writer):
             self._fail(index, "a race: it adds to what another wrote since the last barrier")
-        self.writers[place] = self._launch.stamp | ATOMIC
+        writers[place] = self._launch.stamp | ATOMIC
         before = self._load(place)
         self._values[place] = self._cast(before + value)
         return before
 
 
 def _pointers(names: Sequence[str], arguments: Sequence[np.ndarray | int], launch: _Launch) -> list[Any]:
-    """The arguments as kernels see them; pointers to one address share the record of writers."""
-    writers: dict[int, dict[int, int]] = {}
+    """The arguments as kernels see them; pointers to one address share their records."""
+    records: dict[int, tuple[dict[int, int], ...]] = {}
     given: list[Any] = []
     for name, argument in zip(names, arguments, strict=True):
-        if not isinstance(argument, np.ndarray):
-            given.append(int(argument))
-            continue
-        assert argument.ndim == 1, f"{launch.kernel}: {name} is {argument.ndim}-D, and not a flat array"
-        cast = LANGUAGE.get(argument.dtype.name, argument.dtype.type)
-        given.append(SeenArray(name, argument.shape, argument, cast, launch, may_write=launch.is_own))
-        given[-1].writers = writers.setdefault(argument.__array_interface__["data"][0], {})
+        if isinstance(argument, np.ndarray):
+            assert argument.ndim == 1, f"{launch.kernel}: {name} is {argument.ndim}-D, and not a flat array"
+            cast = LANGUAGE.get(argument.dtype.name, argument.dtype.type)
+            pointer = SeenArray(name, argument.shape, argument, cast, launch, may_write=launch.is_own)
+            pointer.records = records.setdefault(argument.ctypes.data, pointer.records)
+        given.append(pointer if isinstance(argument, np.ndarray) else int(argument))
     return given
 
 
@@ -359,10 +344,8 @@ class _Lane:
 def _run_meeting(kernel: Callable[..., Generator], arguments: list[Any], launch: _Launch) -> None:
     """A block whose threads meet: its warps go from barrier to barrier."""
     launch.arrays = {}
-    lanes = [
-        _Lane(number, thread, kernel(*arguments, _Cuda(launch, thread)))
-        for number, thread in enumerate(_every(launch.block))
-    ]
+    threads = enumerate(_every(launch.block))
+    lanes = [_Lane(number, thread, kernel(*arguments, _Cuda(launch, thread))) for number, thread in threads]
     warps = [lanes[first : first + WARP] for first in range(0, len(lanes), WARP)]
     barriers = 0
     while lanes[0].event[:1] != ("end",):
@@ -405,16 +388,12 @@ def _answer(what: str, place: int, members: dict[int, _Lane]) -> Any:
     origin = origins[what.removeprefix("shfl_")]
     if not 0 <= origin < WARP:
         return value
-    if origin not in members:
-        raise EmulationError(
-            f"{what} in line {members[place].event[1]}: lane {place} asks {origin}, which is not there"
-        )
-    return members[origin].event[3]
+    return members[origin].event[3] if origin in members else math.nan
 
 
 def _diverge(lanes: list[_Lane], launch: _Launch) -> NoReturn:
     """Name who waits for what."""
     runs = [(event, list(run)) for event, run in groupby(lanes, lambda lane: lane.event[:2])]
-    waits = [f"{run[0].number} to {run[-1].number} wait for {what} in line {line}" for (what, line), run in runs[:6]]
-    block = tuple(launch.block_index)
-    raise EmulationError(f"kernel {launch.kernel}, block {block}: its threads diverge: {'; '.join(waits)}")
+    waits = [f"{run[0].number} to {run[-1].number} wait at {what}, line {line}" for (what, line), run in runs[:6]]
+    place = f"kernel {launch.kernel}, block {tuple(launch.block_index)}"
+    raise EmulationError(f"{place}: its threads diverge: {'; '.join(waits)}")

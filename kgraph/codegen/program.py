@@ -23,6 +23,8 @@ from kgraph.ir import Graph
 from kgraph.sizes import rename_axes, resolve
 from kgraph.types import numpy_dtype
 
+MOST_CONTEXTS = 16  # combinations of sizes whose memory is kept for the next call
+
 
 @dataclass
 class Context:
@@ -54,7 +56,13 @@ class Program:
             if buffer.place == "prepared"
         }
         self._versions: list[int] | None = None
-        self._idle: dict[tuple[tuple[str, int], ...], list[Context]] = {}
+        self._idle: dict[tuple[int, ...], list[Context]] = {}
+        graph, changed = self.plan.graph, self.plan.graph.updates
+        borders = [*graph.inputs, *graph.outputs, *changed.values()]
+        self._borders = [self._slots.get(("buffer", self.plan.root(name))) for name in borders]
+        self._updated = [graph[param].attrs["variable"] for param in changed]
+        self._updates = [(graph[param].tensor.shape, numpy_dtype(graph[param].tensor.dtype)) for param in changed]
+        self._run = runtime().run
 
     def _encoded(self, steps: Sequence[Step]) -> np.ndarray:
         return encode(self._record(step) for step in steps)
@@ -103,32 +111,33 @@ class Program:
     ) -> dict[Any, np.ndarray]:
         """Fill the outputs; returns the new value of each state variable. Raises RangeError for a bad index."""
         self._refresh()
-        key = tuple(sizes.items())
-        idle = self._idle.setdefault(key, [])
-        context = idle.pop() if idle else self._context(sizes)
-        frame, graph = context.frame, self.plan.graph
-        updates = [np.empty(graph[n].tensor.shape, numpy_dtype(graph[n].tensor.dtype)) for n in graph.updates.values()]
-        names = [*graph.inputs, *graph.outputs, *graph.updates.values()]
-        for name, array in zip(names, (*inputs, *outputs, *updates), strict=True):
-            slot = self._slots.get(("buffer", self.plan.root(name)))
+        idle = self._idle.setdefault(tuple(sizes.values()), [])
+        try:
+            context = idle.pop()
+        except IndexError:
+            context = self._context(sizes)
+            if len(self._idle) > MOST_CONTEXTS:
+                self._idle.pop(next(iter(self._idle)), None)
+        updates = [np.empty(shape, dtype) for shape, dtype in self._updates]
+        frame = context.frame
+        for slot, array in zip(self._borders, (*inputs, *outputs, *updates), strict=True):
             if slot is not None:
                 frame[slot] = array.__array_interface__["data"][0]
-        failed = runtime().run(self._code, len(self.plan.steps), frame, self.threads)
+        failed = self._run(self._code, len(self.plan.steps), frame, self.threads)
+        idle.append(context)
         if failed:
             self._refuse(failed, inputs, sizes)
-        idle.append(context)
-        params = [graph[param].attrs["variable"] for param in graph.updates]
-        return dict(zip(params, updates, strict=True))
+        return dict(zip(self._updated, updates, strict=True)) if updates else {}
 
     def _refresh(self) -> None:
         """Redo what was made from weights alone, if a weight has changed since."""
-        versions = [variable.version for _, variable in self._params]
-        if versions == self._versions or not self.plan.prepare:
+        if not self.plan.prepare:
             return
-        frame = self._frame({})
-        failed = runtime().run(self._prepare, len(self.plan.prepare), frame, self.threads)
-        assert not failed, "preparing weights cannot be refused"
-        self._versions = versions
+        versions = [variable.version for _, variable in self._params]
+        if versions != self._versions:
+            failed = self._run(self._prepare, len(self.plan.prepare), self._frame({}), self.threads)
+            assert not failed, "preparing weights cannot be refused"
+            self._versions = versions
 
     def _context(self, sizes: Mapping[str, int]) -> Context:
         found = layout(self.plan, sizes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kgraph.codegen.kernel import Accumulator, Block, Columns, Find, Fold, Kernel, Lines, Nest, Store, Sweep
 from kgraph.codegen.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread, stored
-from kgraph.codegen.values import Values, constructor
+from kgraph.codegen.values import Place, Values, constructor
 from kgraph.index import Index, Loop
 from kgraph.ir import Node
 from kgraph.op import OPS
@@ -15,6 +15,9 @@ from kgraph.sizes import product
 from kgraph.types import TensorType
 
 STRIP = 64  # columns that a thread adds up at a time
+COSTLY = frozenset(
+    ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "power", "sin", "cos", "sinh", "cosh")
+)
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,9 @@ def _rows(task: Task, found: Sequence[Node], groups: Groups) -> Kernel:
 def row_blocks(task: Task, values: Values, frame: Frame, found: Sequence[Node]) -> list[Block]:
     """What is done with one row: a loop for each round of reductions, then one that stores."""
     blocks: list[Block] = []
-    for level in levels(task, found):
-        blocks.append(_fold(task, frame, values, level))
+    rounds = levels(task, found)
+    for level in rounds:
+        blocks.append(_fold(task, frame, values, level, level is rounds[-1]))
         blocks += _row_lines(task, frame, values)
     return [*blocks, _last(task, frame, values)]
 
@@ -138,13 +142,28 @@ def accumulators(task: Task, values: Values, frame: Frame, level: Sequence[Node]
     return tuple(made)
 
 
-def _fold(task: Task, frame: Frame, values: Values, level: Sequence[Node]) -> Fold:
+def _fold(task: Task, frame: Frame, values: Values, level: Sequence[Node], last: bool) -> Fold:
     before = dict(values.known)
     made = accumulators(task, values, frame, level)
+    stash = _stashed(task, frame, values) if last else {}
     lines = tuple(values.taken())
-    values.known = before
+    values.known = {**before, **stash}
     _know(values, frame, level, made)
     return Fold(tuple(renamed_loops(frame.inner, task)), lines, made)
+
+
+def _stashed(task: Task, frame: Frame, values: Values) -> dict[Place, str]:
+    """A costly element that the last loop needs again waits for it in the output: softmax computes each exp once."""
+    kind = task.root.tensor
+    if frame.is_row(kind):
+        return {}
+    for (name, at), held in values.known.items():
+        node = task.body[name]
+        if node.op in COSTLY and at == tuple(frame.at) and node.tensor == kind:
+            place = f"out[{values.address(kind, frame.at)}]"
+            values.lets.append(f"{place} = {held}")
+            return {(name, at): place}
+    return {}
 
 
 def _know(values: Values, frame: Frame, level: Sequence[Node], made: Sequence[Accumulator]) -> None:

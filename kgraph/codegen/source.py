@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from kgraph.codegen.kernel import Accumulator, Store
 from kgraph.index import Condition, Index, Loop
 from kgraph.sizes import Dim
 
@@ -67,6 +68,57 @@ def condition_text(condition: Condition) -> str:
         return " and ".join(condition_text(part) for part in condition.parts)
     left, right = map(index_text, condition.parts)
     return f"{left} {condition.sign} {right}"
+
+
+def digits(position: str, loops: Sequence[Loop]) -> list[str]:
+    """Statements that take a position apart into loop variables, the last one running fastest."""
+    lines, step = [], 1  # type: tuple[list[str], Dim]
+    for number, loop in reversed(list(enumerate(loops))):
+        part = f"{position} // {size_text(step)}" if step != 1 else position
+        lines.append(f"{loop.name} = {part}" if number == 0 else f"{loop.name} = {part} % {size_text(loop.extent)}")
+        step = step * loop.extent
+    return lines[::-1]
+
+
+def combined(one: Accumulator, held: str) -> str:
+    """The accumulator with one more element."""
+    return one.combine.format(held, closed(one.value))
+
+
+def write(text: Source, store: Store) -> None:
+    """A store."""
+    text(f"{store.target}[{store.address}] = {store.value}")
+
+
+def strips(extent: Dim, width: int) -> Dim:
+    """How many strips of this width cover the extent."""
+    return (extent + (width - 1)) // width
+
+
+def terms(loops: Sequence[Loop], strides: Sequence[Dim]) -> list[tuple[str, Dim]]:
+    """Loop variables with their strides."""
+    return [(loop.name, stride) for loop, stride in zip(loops, strides, strict=True)]
+
+
+def sum_text(parts: Sequence[tuple[str, Dim]]) -> str:
+    """A sum of loop variables times strides."""
+    shown = [name if stride == 1 else f"{name} * {size_text(stride)}" for name, stride in parts if stride != 0]
+    return " + ".join(shown) or "0"
+
+
+def inner_steps(loops: Sequence[Loop], last: Dim) -> list[Dim]:
+    """The steps, in a panel, of each of the summed axes."""
+    steps: list[Dim] = []
+    for loop in reversed(loops):
+        steps.append(last)
+        last = last * loop.extent
+    return steps[::-1]
+
+
+def walked(loops: Sequence[Loop]) -> str:
+    """The position in row-major order over these loops; those of extent 1 are not there."""
+    parts = terms(loops, inner_steps(loops, 1))
+    return closed(sum_text([(name, step) for (name, step), loop in zip(parts, loops, strict=True) if loop.extent != 1]))
 
 
 def _term_text(atom: object, factor: Dim) -> str:

@@ -17,7 +17,17 @@ from kgraph.layers.naming import name_scope
 from kgraph.op import FUNCTIONS
 from kgraph.sizes import N
 from kgraph.trace import (
-    Symbol, active, as_symbol, collect, explain, needed, suspended, symbol_input, tracing, user_line, with_mask,
+    Symbol,
+    active,
+    as_symbol,
+    collect,
+    explain,
+    needed,
+    suspended,
+    symbol_input,
+    tracing,
+    user_line,
+    with_mask,
 )  # fmt: skip
 from kgraph.types import TensorType, is_float, standard_dtype, type_of
 

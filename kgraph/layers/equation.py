@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from kgraph.errors import ArgumentError, ShapeError
 
-FORM = re.compile(r"(?P<left>\.{3})?(?P<x>[a-zA-Z]+)(?P<right>\.{3})?,(?P<w>[a-zA-Z]+)->(\.{3})?(?P<y>[a-zA-Z]+)(\.{3})?")
+FORM = re.compile(
+    r"(?P<left>\.{3})?(?P<x>[a-zA-Z]+)(?P<right>\.{3})?,(?P<w>[a-zA-Z]+)->(\.{3})?(?P<y>[a-zA-Z]+)(\.{3})?"
+)
 MaybeDim = int | None
 
 

@@ -13,13 +13,11 @@ import numpy as np
 from kgraph import config, constraints, dtype_policies, initializers, regularizers, tree
 from kgraph.errors import ArgumentError, GraphError, ShapeError
 from kgraph.layers import calls, describe, history, naming, spec
-from kgraph.layers.tracking import watched
+from kgraph.layers.owner import Owner, unique
 from kgraph.sizes import N, fresh_axis
 from kgraph.trace import Symbol, active, as_symbol, suspended, symbol_input
 from kgraph.types import TensorType, is_float, standard_dtype
 from kgraph.variable import Variable
-
-PRIVATE = frozenset(("_trainable_own", "_other_own", "_sublayers", "_seeds", "_metrics", "calls", "_losses", "_given"))
 
 
 def building(build: Callable[..., None]) -> Callable[..., None]:
@@ -42,7 +40,7 @@ def building(build: Callable[..., None]) -> Callable[..., None]:
     return inside
 
 
-class Layer:
+class Layer(Owner):
     """Weights and a call.
 
     A subclass makes its weights in `build(input_shape)` with `add_weight`, and computes in `call(inputs)` with
@@ -52,16 +50,13 @@ class Layer:
     As in Keras 2, input_shape (without the batch), input_dim, batch_input_shape and initial weights may be given.
     """
 
-    _locks = True  # no new weights after `build`
     builds_in_call = False  # whether tracing `call` is what makes the weights
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         layer = super().__new__(cls)
-        for name in PRIVATE:
-            object.__setattr__(layer, name, [])
         object.__setattr__(layer, "_given", describe.given(cls, args, kwargs))
-        object.__setattr__(layer, "_building", False)
-        object.__setattr__(layer, "_locked", False)
+        object.__setattr__(layer, "calls", [])
+        object.__setattr__(layer, "_losses", [])
         return layer
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -134,10 +129,6 @@ class Layer:
             values, self._first_weights = self._first_weights, None
             self.set_weights(values)
 
-    def lock(self) -> None:
-        """From now on new weights and sublayers are an error: each trace would make its own."""
-        object.__setattr__(self, "_locked", self._locks)
-
     def add_weight(self, *args: Any, **options: Any) -> Variable:
         """A new weight, filled by its initializer.
 
@@ -174,117 +165,6 @@ class Layer:
         return variable
 
     # -- what the layer owns
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        inherited = getattr(type(self), name, None)
-        if name not in PRIVATE and not isinstance(inherited, property):
-            value = watched(value, self._track)
-        super().__setattr__(name, value)
-
-    def _track(self, value: Any) -> None:
-        if isinstance(value, Variable):
-            owned = self._trainable_own if value.trainable else self._other_own
-            self._own(value, [*self._trainable_own, *self._other_own], owned)
-            value.trainable = value.trainable and self.__dict__.get("_trainable", True)
-        elif isinstance(value, Layer):
-            self._own(value, self._sublayers, self._sublayers)
-        elif hasattr(value, "update_state") and hasattr(value, "reset_state"):
-            self._own(value, self._metrics, self._metrics)
-        elif not isinstance(value, Symbol) and isinstance(getattr(value, "state", None), Variable):
-            value.state.trainable = False
-            self._own(value, self._seeds, self._seeds)
-
-    def _own(self, value: Any, known: Iterable[Any], place: list[Any]) -> None:
-        if any(value is one for one in known):
-            return
-        if self._locked and not self._building:
-            raise GraphError(
-                f"layer {self.name!r} is built already, so it cannot take on {value!r}; "
-                "make weights and sublayers in __init__ or build"
-            )
-        place.append(value)
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All weights: the layer's own trainable ones, its others, then those of its sublayers."""
-        own = [*self._trainable_own, *self._other_own]
-        return unique([*own, *(weight for layer in self._sublayers for weight in layer.weights)])
-
-    @property
-    def variables(self) -> list[Variable]:
-        """The weights, and the states of seed generators."""
-        own = [*self._trainable_own, *self._other_own, *(seed.state for seed in self._seeds)]
-        return unique([*own, *(variable for layer in self._sublayers for variable in layer.variables)])
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The weights that training changes. A layer may set its own list in `build`."""
-        return [weight for weight in self.weights if weight.trainable] if self.trainable else []
-
-    @trainable_weights.setter
-    def trainable_weights(self, weights: list[Variable]) -> None:
-        object.__setattr__(self, "_trainable_own", list(weights))
-        object.__setattr__(self, "_other_own", [one for one in self._other_own if not contains(weights, one)])
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The weights that training leaves alone. A layer may set its own list in `build`."""
-        return [weight for weight in self.weights if not (self.trainable and weight.trainable)]
-
-    @non_trainable_weights.setter
-    def non_trainable_weights(self, weights: list[Variable]) -> None:
-        for weight in weights:
-            weight.trainable = False
-        object.__setattr__(self, "_other_own", list(weights))
-        object.__setattr__(self, "_trainable_own", [one for one in self._trainable_own if not contains(weights, one)])
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """The trainable weights, in the order of gradients."""
-        return [variable for variable in self.variables if variable.trainable] if self.trainable else []
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        """All state that training does not change by gradients, seeds included."""
-        return [variable for variable in self.variables if not (self.trainable and variable.trainable)]
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training changes the layer; setting it sets it for all sublayers too."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for variable in self._trainable_own:
-            variable.trainable = bool(value)
-        for layer in self._sublayers:
-            layer.trainable = value
-
-    @property
-    def metrics(self) -> list[Any]:
-        """Metrics that the layer or its sublayers hold."""
-        return unique([*self._metrics, *(metric for layer in self._sublayers for metric in layer.metrics)])
-
-    @property
-    def metrics_variables(self) -> list[Variable]:
-        """The state of the metrics."""
-        return [variable for metric in self.metrics for variable in metric.variables]
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of the weights' values, in the order of `weights`."""
-        return [weight.numpy() for weight in self.weights]
-
-    def set_weights(self, weights: Iterable[Any]) -> None:
-        """Take these values, in the order of `weights`. ShapeError before anything is written if they do not fit."""
-        values, own = [np.asarray(value) for value in weights], self.weights
-        if len(values) != len(own):
-            raise ShapeError(f"layer {self.name!r} has {len(own)} weights and was given {len(values)} values")
-        for weight, value in zip(own, values, strict=True):
-            if value.shape != weight.shape:
-                raise ShapeError(f"layer {self.name!r}: weight {weight.path} has shape {weight.shape}, not {value.shape}")
-        for weight, value in zip(own, values, strict=True):
-            weight.assign(value)
 
     def count_params(self) -> int:
         """The number of numbers in the weights."""
@@ -415,7 +295,13 @@ class Layer:
     def get_build_config(self) -> dict[str, Any] | None:
         """The shapes the layer was built with."""
         shapes = self._build_shapes
-        return None if not shapes else {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": shapes}
+        return (
+            None
+            if not shapes
+            else {"input_shape": next(iter(shapes.values()))}
+            if len(shapes) == 1
+            else {"shapes_dict": shapes}
+        )
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Build with the shapes of `get_build_config`."""
@@ -432,16 +318,6 @@ class Layer:
 
 
 Layer.build = building(Layer.build)  # type: ignore[method-assign]
-
-
-def unique(values: Iterable[Any]) -> list[Any]:
-    """Each object once, in order."""
-    return list({id(value): value for value in values}.values())
-
-
-def contains(values: Iterable[Any], value: Any) -> bool:
-    """Whether this very object is among them; `in` would compare arrays."""
-    return any(value is one for one in values)
 
 
 def batch_shape_argument(options: dict[str, Any]) -> tuple[int | None, ...] | None:
@@ -479,7 +355,9 @@ def known_shape(shape: Iterable[Any]) -> tuple[Any, ...]:
 
 def is_shape(value: Any) -> bool:
     """Whether it is one shape, and no nest of shapes."""
-    return isinstance(value, (list, tuple)) and all(size is None or isinstance(size, (int, np.integer)) for size in value)
+    return isinstance(value, (list, tuple)) and all(
+        size is None or isinstance(size, (int, np.integer)) for size in value
+    )
 
 
 def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:

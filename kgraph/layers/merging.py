@@ -26,7 +26,9 @@ class Merge(Layer):
         count = len(input_shape) if several else 0
         if not several or count < self.least or count > (self.most or count):
             number = f"at least {self.least}" if self.most is None else f"exactly {self.most}"
-            raise ShapeError(f"layer {self.name!r} ({type(self).__name__}) wants a list of {number} inputs; it got {input_shape}")
+            raise ShapeError(
+                f"layer {self.name!r} ({type(self).__name__}) wants a list of {number} inputs; it got {input_shape}"
+            )
 
     def call(self, inputs: Any) -> Any:
         return self.merge(same_rank(list(inputs)))

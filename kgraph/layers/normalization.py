@@ -130,7 +130,9 @@ class BatchNormalization(Layer):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if mask is not None and mask.ndim != inputs.ndim - 1:
-            raise ShapeError(f"layer {self.name!r}: a mask for {inputs.type} has {inputs.ndim - 1} axes, not {mask.type}")
+            raise ShapeError(
+                f"layer {self.name!r}: a mask for {inputs.type} has {inputs.ndim - 1} axes, not {mask.type}"
+            )
         axis = self.axis % inputs.ndim
         others = tuple(other for other in range(inputs.ndim) if other != axis)
         x = ops.cast(inputs, promote(inputs.dtype, "float32"))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph import ops, random
+from kgraph import random
 from kgraph.errors import ArgumentError
 from kgraph.layers.layer import Layer
-from kgraph.sizes import Size
 
 
 class Dropout(Layer):
@@ -31,15 +30,7 @@ class Dropout(Layer):
     def call(self, inputs: Any, training: bool = False) -> Any:
         if not training or self.rate == 0:
             return inputs
-        return random.dropout(inputs, self.rate, self._noise_shape(inputs), seed=self.seed_generator)
-
-    def _noise_shape(self, inputs: Any) -> Any:
-        if self.noise_shape is None:
-            return None
-        sizes: tuple[int | Size, ...] = inputs.type.shape
-        if len(sizes) != len(self.noise_shape):
-            raise ArgumentError(f"noise_shape {self.noise_shape} has another rank than the input, {inputs.type}")
-        return tuple(have if want is None else want for have, want in zip(sizes, self.noise_shape, strict=True))
+        return random.dropout(inputs, self.rate, self.noise_shape, seed=self.seed_generator)
 
 
 def checked_noise_shape(shape: Any) -> tuple[int | None, ...] | None:

@@ -89,7 +89,9 @@ def check_inputs(specs: Any, inputs: Any, layer_name: str) -> None:
     if isinstance(inputs, dict) and names and all(names):
         missing = [name for name in names if name not in inputs]
         if missing:
-            raise ShapeError(f"layer {layer_name!r} wants inputs {names} and got {list(inputs)}: {missing[0]!r} is missing")
+            raise ShapeError(
+                f"layer {layer_name!r} wants inputs {names} and got {list(inputs)}: {missing[0]!r} is missing"
+            )
         inputs = [inputs[name] for name in names]
     flat = tree.flatten(inputs)
     if len(flat) != len(flat_specs):

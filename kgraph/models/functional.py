@@ -119,7 +119,9 @@ class Functional(Model):
         """Raise ArgumentError or ShapeError unless there is a fitting tensor for each input."""
         flat = self._matched(inputs)
         if len(flat) != len(self.inputs):
-            raise ArgumentError(f"model {self.name!r} wants {len(self.inputs)} input(s), {self.input_names}; got {len(flat)}")
+            raise ArgumentError(
+                f"model {self.name!r} wants {len(self.inputs)} input(s), {self.input_names}; got {len(flat)}"
+            )
         super().check_input(flat)
 
     def _specs(self) -> list[InputSpec]:

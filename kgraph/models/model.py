@@ -14,7 +14,7 @@ from kgraph.models.summary import print_summary
 from kgraph.models.traced import Traced
 from kgraph.sizes import N
 from kgraph.trace import Symbol, as_symbol, symbol_input, tracing
-from kgraph.types import TensorType
+from kgraph.types import TensorType, is_float
 
 
 class Model(Layer):
@@ -37,7 +37,9 @@ class Model(Layer):
             Model.functional.__init__(self, *args, **kwargs)
             return
         if args:
-            raise ArgumentError(f"{type(self).__name__} takes inputs and outputs, or options by name, not {args!r:.100}")
+            raise ArgumentError(
+                f"{type(self).__name__} takes inputs and outputs, or options by name, not {args!r:.100}"
+            )
         super().__init__(**kwargs)
         self._input_types: Any = None
 
@@ -59,8 +61,14 @@ class Model(Layer):
         outputs = super().__call__(*args, **kwargs)
         if args and self.__dict__.get("_input_types") is None:
             given = tree.map_structure(calls.plain_array, args[0])
-            self._input_types = tree.map_structure(lambda leaf: None if leaf is None else open_type(leaf), given)
+            self._input_types = tree.map_structure(lambda leaf: None if leaf is None else self._open_type(leaf), given)
         return outputs
+
+    def _open_type(self, value: Any) -> TensorType:
+        """The type of an input, with the batch left open; floats in the dtype the model computes in."""
+        kind = value.type if isinstance(value, Symbol) else calls.array_type(value, None)
+        dtype = self.compute_dtype if is_float(kind.dtype) else kind.dtype
+        return TensorType((N, *kind.shape[1:]) if kind.shape else (), dtype)
 
     # -- structure
 
@@ -152,12 +160,6 @@ def make_functional(cls: type) -> None:
         if Model in ancestor.__bases__:
             ancestor.__bases__ = tuple(Model.functional if base is Model else base for base in ancestor.__bases__)
             return
-
-
-def open_type(value: Any) -> TensorType:
-    """The type of an input, with the batch left open."""
-    kind = value.type if isinstance(value, Symbol) else calls.array_type(value, None)
-    return TensorType((N, *kind.shape[1:]), kind.dtype) if kind.shape else kind
 
 
 __all__ = ["Model", "is_shape"]

@@ -43,7 +43,13 @@ def print_summary(
 
     joined = has_joins(model)
     table = Table(highlight=False)
-    for title in ["Layer (type)", "Output Shape", "Param #", *(["Connected to"] * joined), *(["Trainable"] * show_trainable)]:
+    for title in [
+        "Layer (type)",
+        "Output Shape",
+        "Param #",
+        *(["Connected to"] * joined),
+        *(["Trainable"] * show_trainable),
+    ]:
         table.add_column(title, justify="right" if title == "Param #" else "left", overflow="fold")
     for row in rows(model, layer_range, expand_nested):
         cells = [row.name, row.shape, row.params, *([row.sources] * joined), *([row.trainable] * show_trainable)]

@@ -1,0 +1,29 @@
+"""All operations: the rows, and the public functions on symbols and arrays alike. Importing it fills the tables."""
+
+from typing import Any
+
+from kgraph.op import FUNCTIONS
+from kgraph.ops import (
+    contract,
+    creating,
+    gather,
+    indexing,
+    joining,
+    move,
+    products,
+    random,
+    scattering,
+    shapes,
+)
+
+MODULES = (contract, creating, gather, indexing, joining, move, products, random, scattering, shapes)
+
+
+def __getattr__(name: str) -> Any:
+    if name in FUNCTIONS:
+        return FUNCTIONS[name]
+    raise AttributeError(f"kgraph.ops has no {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(FUNCTIONS)

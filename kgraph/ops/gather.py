@@ -141,7 +141,8 @@ def index_dtype(count: Dim) -> str:
 def flat_places(along: Any, shape: Shape, result: Shape, axis: int) -> Any:
     """Row-major positions in `shape` of the elements that `along` names on one axis and `result` on the others."""
     dtype = index_dtype(product(shape))
-    total, stride = None, 1
+    total: Any = None
+    stride: Dim = 1
     for place in reversed(range(len(shape))):
         if place == axis:
             line = FUNCTIONS["cast"](along, dtype)

@@ -166,7 +166,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
 def _pairs(pad_width: Any, rank: int) -> list[tuple[int, int]]:
     if isinstance(pad_width, (list, tuple)) and len(pad_width) == rank and isinstance(pad_width[0], (list, tuple)):
         return [(int(width[0]), int(width[-1])) for width in pad_width]
-    return [tuple(pair) for pair in np.broadcast_to(np.asarray(pad_width, np.int64), (rank, 2)).tolist()]  # type: ignore[misc]
+    return [tuple(pair) for pair in np.broadcast_to(np.asarray(pad_width, np.int64), (rank, 2)).tolist()]
 
 
 def _continued(x: Any, axis: int, before: int, after: int, mode: str) -> Any:
@@ -176,7 +176,8 @@ def _continued(x: Any, axis: int, before: int, after: int, mode: str) -> Any:
     if isinstance(length, int) and mode != "edge" and max(before, after) > length - skipped:
         if length <= skipped:
             raise ShapeError(f"pad of {shown(shape_of(x))} by {mode}: axis {axis} has too few elements")
-        return FUNCTIONS["take"](x, np.pad(np.arange(length, dtype=np.int32), (before, after), mode=mode), axis)  # type: ignore[call-overload]
+        order: Any = np.pad(np.arange(length, dtype=np.int32), (before, after), mode=mode)  # type: ignore[call-overload]
+        return FUNCTIONS["take"](x, order, axis)
     if mode == "edge":
         first, last = part(x, axis, 0, 1), part(x, axis, length - 1, 1)
         ends = [_stretched(first, axis, before), _stretched(last, axis, after)]

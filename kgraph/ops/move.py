@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce as fold
 from itertools import accumulate
 from typing import Any
@@ -47,7 +47,7 @@ def _reshape_read(at: list[Index], x: Operand, shape: Shape) -> Read:
     return x[unflatten(flatten(at, shape), x.shape)]
 
 
-reshape = primitive(
+reshape: Callable[..., Any] = primitive(
     Op(
         name="reshape",
         kind="move",
@@ -73,7 +73,7 @@ def inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axes.index(axis) for axis in range(len(axes)))
 
 
-transpose = primitive(
+transpose: Callable[..., Any] = primitive(
     Op(
         name="transpose",
         kind="move",
@@ -89,7 +89,7 @@ def _flip_read(at: list[Index], x: Operand, axes: tuple[int, ...]) -> Read:
     return x[[x.shape[axis] - 1 - one if axis in axes else one for axis, one in enumerate(at)]]
 
 
-flip = primitive(
+flip: Callable[..., Any] = primitive(
     Op(
         name="flip",
         kind="move",
@@ -277,7 +277,7 @@ def _concatenate_type(*xs: TensorType, axis: int) -> TensorType:
 
 def _concatenate_read(at: list[Index], *xs: Operand, axis: int) -> Any:
     starts = offsets(xs, axis)
-    read = xs[-1][_moved(at, axis, at[axis] - starts[-1])]
+    read: Any = xs[-1][_moved(at, axis, at[axis] - starts[-1])]
     for x, start, end in zip(xs[-2::-1], starts[-2::-1], starts[:0:-1], strict=True):
         read = choose(at[axis] < end, x[_moved(at, axis, at[axis] - start)], read)
     return read

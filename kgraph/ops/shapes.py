@@ -11,7 +11,7 @@ import numpy as np
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.ops import move
 from kgraph.ops.move import shape_of, shown
-from kgraph.sizes import Dim, Shape, Size, divide, product
+from kgraph.sizes import Dim, Shape, Size, divide, minimum, product
 from kgraph.trace import Symbol, function
 
 
@@ -184,9 +184,8 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
         raise ArgumentError(f"diagonal of one axis, {axis1}, with itself")
     skipped = first if offset < 0 else second
     if offset:
-        gone = abs(offset)
-        if isinstance(have[skipped], int):
-            gone = min(gone, have[skipped])
+        gone: Dim = abs(offset)
+        gone = minimum(gone, have[skipped])
         x = move.part(x, skipped, gone, have[skipped] - gone)
     return move.diagonal(x, axis1=first, axis2=second)
 

@@ -1,0 +1,152 @@
+"""What was measured, as a table for people and as a document for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import kgraph
+from kgraph import config
+from kgraph.bench.measure import Rival, Row
+from kgraph.bench.timing import Sample
+from kgraph.bench.work import peak_of_process
+from kgraph.codegen.native.host import host
+
+WIDTH = 150  # of a table that goes into a file or a pipe
+
+
+def duration(seconds: float) -> str:
+    """3.1 µs, 14.0 ms, 2.5 s."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}" if seconds < 1000 * size else f"{seconds / size:.0f} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def quantity(number: float) -> str:
+    """950, 12.3 k, 4.5 M."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.3g}"
+
+
+def table(rows: Sequence[Row], peers: Sequence[str]) -> Table:
+    """One line for each model and batch size."""
+    made = Table(title=f"kgraph {kgraph.__version__} on {machine()['cpu']}", title_justify="left", caption=caption())
+    made.caption_justify = "left"
+    for head in ("model", "batch", "compile", "call", "p95", "items/s", "GFLOP/s", "gradient", "memory"):
+        made.add_column(head, justify="left" if head == "model" else "right", no_wrap=head != "model")
+    for peer in peers:
+        for head in (peer, "ratio", f"{peer} grad", "ratio"):
+            made.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        made.add_row(*_cells(row), *(cell for peer in peers for cell in _rival_cells(row, row.rivals[peer])))
+    return made
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        row.model,
+        str(row.batch),
+        duration(row.compiled.forward_seconds),
+        duration(row.call.median),
+        duration(row.call.p95),
+        quantity(row.items_per_second),
+        f"{row.gflops:.3g}",
+        duration(row.gradient.median),
+        f"{quantity(row.memory.total)}B",
+    ]
+
+
+def _rival_cells(row: Row, rival: Rival) -> list[str]:
+    cells = []
+    for ours, theirs in ((row.call, rival.call), (row.gradient, rival.gradient)):
+        cells += [duration(theirs.median), f"{theirs.median / ours.median:.1f}x"] if theirs else ["-", "-"]
+    return cells
+
+
+def caption() -> str:
+    """How to read the table."""
+    peak = peak_of_process()
+    held = f" This process held at most {quantity(peak)}B." if peak else ""
+    return (
+        "Times are medians of one call. compile: the forward pass, with no kernel cached. GFLOP/s: of the forward "
+        "pass, counted on the op graph. gradient: value_and_grad. memory: weights, the kernels' copies of them, and "
+        f"values in between. ratio: their time over ours.{held}"
+    )
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on besides kgraph."""
+    cpu = host()
+    return {
+        "cpu": cpu.name or cpu.machine,
+        "vector_bits": cpu.bits,
+        "cpus": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
+
+
+def document(rows: Sequence[Row], threads: int | None, startup: float) -> str:
+    """Everything, as JSON; times in seconds, memory in bytes."""
+    return json.dumps(
+        {
+            "kgraph": kgraph.__version__,
+            "machine": machine(),
+            "threads": threads or config.num_threads(),
+            "startup_s": startup,
+            "peak_rss_bytes": peak_of_process(),
+            "rows": [_entry(row) for row in rows],
+        },
+        indent=2,
+    )
+
+
+def _entry(row: Row) -> dict[str, Any]:
+    return {
+        "model": row.model,
+        "batch": row.batch,
+        "compile_s": row.compiled.forward_seconds,
+        "compile_gradient_s": row.compiled.gradient_seconds,
+        "call": _times(row.call),
+        "gradient": _times(row.gradient),
+        "items_per_s": row.items_per_second,
+        "operations": row.operations,
+        "gflop_per_s": row.gflops,
+        "memory_bytes": {**asdict(row.memory), "total": row.memory.total},
+        "peers": {name: _rival_entry(row, rival) for name, rival in row.rivals.items()},
+    }
+
+
+def _rival_entry(row: Row, rival: Rival) -> dict[str, Any]:
+    if rival.absent:
+        return {"absent": rival.absent}
+    return {
+        "call": _times(rival.call),
+        "gradient": _times(rival.gradient),
+        "call_ratio": rival.call.median / row.call.median if rival.call else None,
+        "gradient_ratio": rival.gradient.median / row.gradient.median if rival.gradient else None,
+        "call_difference": rival.call_difference,
+        "gradient_difference": rival.gradient_difference,
+    }
+
+
+def _times(sample: Sample | None) -> dict[str, Any] | None:
+    return None if sample is None else {"median_s": sample.median, "p95_s": sample.p95, "calls": sample.calls}
+
+
+def show_table(rows: Sequence[Row], peers: Sequence[str]) -> None:
+    """Print the table, as wide as the terminal, or as wide as it needs to be where there is none."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(WIDTH, 80 + 40 * len(peers)))
+    console.print(table(rows, peers))

@@ -1,0 +1,214 @@
+"""Every layer in several configurations, beside Keras: shapes, values, weights and their order, configuration."""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pytest
+
+import kgraph as kg
+
+# Keras's variables have no `copy` in __array__; numpy says so each time.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+class Case(NamedTuple):
+    layer: str
+    options: dict[str, Any]
+    shapes: Any  # of the input, batch included, or a list of them
+    indices: int = 0  # the inputs are integers below this number
+
+
+TABLE = [
+    Case("Dense", {"units": 4}, (3, 5)),
+    Case("Dense", {"units": 4, "activation": "relu", "use_bias": False}, (3, 5)),
+    Case("Dense", {"units": 4, "activation": "softmax"}, (3, 2, 5)),
+    Case("Dense", {"units": 4, "activation": "gelu", "activity_regularizer": "l2"}, (3, 2, 2, 5)),
+    Case("Dense", {"units": 2, "kernel_regularizer": "l1_l2", "kernel_constraint": "max_norm"}, (3, 5)),
+    Case("EinsumDense", {"equation": "ab,bc->ac", "output_shape": 6}, (3, 5)),
+    Case("EinsumDense", {"equation": "abc,cd->abd", "output_shape": (None, 6), "bias_axes": "d"}, (3, 4, 5)),
+    Case("EinsumDense", {"equation": "...x,xy->...y", "output_shape": 6, "bias_axes": "y"}, (3, 2, 4, 5)),
+    Case("EinsumDense", {"equation": "abc,cde->abde", "output_shape": (None, 2, 3), "bias_axes": "de"}, (3, 4, 5)),
+    Case("EinsumDense", {"equation": "abcd,cde->abe", "output_shape": (None, 6), "bias_axes": "e"}, (3, 4, 2, 5)),
+    Case("EinsumDense", {"equation": "ab...,bc->ac...", "output_shape": 6, "bias_axes": "c"}, (3, 5, 4)),
+    Case("EinsumDense", {"equation": "abc,bde->acde", "output_shape": (5, 2, 3), "bias_axes": "d"}, (3, 4, 5)),
+    Case("EinsumDense", {"equation": "abc,cd->abd", "output_shape": (4, 6), "activation": "tanh"}, (3, 4, 5)),
+    Case("Activation", {"activation": "relu"}, (3, 5)),
+    Case("Activation", {"activation": "softmax"}, (3, 4, 5)),
+    Case("Identity", {}, (3, 5)),
+    Case("Embedding", {"input_dim": 7, "output_dim": 4}, (3, 5), 7),
+    Case("Embedding", {"input_dim": 7, "output_dim": 4, "mask_zero": True}, (3, 2, 5), 7),
+    Case("Dropout", {"rate": 0.0}, (3, 5)),
+    Case("Dropout", {"rate": 0.5, "seed": 1}, (3, 5)),
+    Case("Flatten", {}, (3, 2, 4, 5)),
+    Case("Flatten", {}, (3,)),
+    Case("Flatten", {"data_format": "channels_first"}, (3, 2, 4, 5)),
+    Case("Reshape", {"target_shape": (4, 5)}, (3, 20)),
+    Case("Reshape", {"target_shape": (-1, 2)}, (3, 4, 5)),
+    Case("Permute", {"dims": (2, 1)}, (3, 4, 5)),
+    Case("Permute", {"dims": (3, 1, 2)}, (3, 4, 5, 2)),
+    Case("RepeatVector", {"n": 4}, (3, 5)),
+    Case("Add", {}, [(3, 5), (3, 5), (3, 5)]),
+    Case("Add", {}, [(3, 4, 5), (3, 5)]),
+    Case("Subtract", {}, [(3, 5), (3, 5)]),
+    Case("Multiply", {}, [(3, 4, 5), (3, 1, 5)]),
+    Case("Average", {}, [(3, 5), (3, 5), (3, 5)]),
+    Case("Maximum", {}, [(3, 5), (3, 5)]),
+    Case("Minimum", {}, [(3, 5), (3, 1)]),
+    Case("Concatenate", {}, [(3, 5), (3, 2)]),
+    Case("Concatenate", {"axis": 1}, [(3, 4, 5), (3, 2, 5), (3, 1, 5)]),
+    Case("Dot", {"axes": 1}, [(3, 5), (3, 5)]),
+    Case("Dot", {"axes": (2, 1)}, [(3, 4, 5), (3, 5, 2)]),
+    Case("Dot", {"axes": -1, "normalize": True}, [(3, 4, 5), (3, 2, 5)]),
+    Case("Dot", {"axes": (1, 2)}, [(3, 5), (3, 2, 5)]),
+    Case("LayerNormalization", {}, (3, 5)),
+    Case("LayerNormalization", {"axis": [1, 2], "epsilon": 1e-5}, (3, 4, 5)),
+    Case("LayerNormalization", {"axis": 1, "center": False}, (3, 4, 5)),
+    Case("LayerNormalization", {"scale": False}, (3, 4, 5)),
+    Case("BatchNormalization", {}, (6, 5)),
+    Case("BatchNormalization", {"axis": 1, "momentum": 0.8, "epsilon": 1e-2}, (6, 4, 5)),
+    Case("BatchNormalization", {"center": False, "scale": False}, (6, 4, 5)),
+]
+
+
+def name_of(case: Case) -> str:
+    return f"{case.layer}({', '.join(f'{key}={value}' for key, value in case.options.items())})"
+
+
+def make_inputs(case: Case, seed: int = 0) -> Any:
+    draw = np.random.default_rng(seed)
+    shapes = case.shapes if isinstance(case.shapes, list) else [case.shapes]
+    if case.indices:
+        arrays = [draw.integers(0, case.indices, shape).astype("int32") for shape in shapes]
+    else:
+        arrays = [draw.normal(size=shape).astype("float32") for shape in shapes]
+    return arrays if isinstance(case.shapes, list) else arrays[0]
+
+
+def both(case: Case) -> tuple[Any, Any, Any]:
+    """Our layer and Keras's, built on the same inputs and with the same weights; and the inputs."""
+    ours, theirs = getattr(kg.layers, case.layer)(**case.options), getattr(keras.layers, case.layer)(**case.options)
+    x = make_inputs(case)
+    ours(x)
+    theirs(x)
+    draw = np.random.default_rng(7)
+    weights = [draw.uniform(0.5, 1.5, weight.shape).astype("float32") for weight in theirs.get_weights()]
+    theirs.set_weights(weights)
+    ours.set_weights(theirs.get_weights())
+    return ours, theirs, x
+
+
+every_case = pytest.mark.parametrize("case", TABLE, ids=map(name_of, TABLE))
+
+
+@every_case
+@pytest.mark.parametrize("training", [False, True])
+def test_values_are_those_of_keras(case: Case, training: bool) -> None:
+    if training and case.options.get("rate"):
+        pytest.skip("random; tested by its properties")
+    ours, theirs, x = both(case)
+    y, want = ours(x, training=training), np.asarray(theirs(x, training=training))
+    assert y.shape == want.shape
+    assert y.dtype == want.dtype
+    np.testing.assert_allclose(y, want, rtol=2e-5, atol=2e-5)
+    for own, his in zip(ours.get_weights(), theirs.get_weights(), strict=True):  # moving statistics move alike
+        np.testing.assert_allclose(own, his, rtol=2e-5, atol=2e-5)
+    for own, his in zip(ours.losses, theirs.losses, strict=True):
+        np.testing.assert_allclose(own, np.asarray(his), rtol=1e-5)
+
+
+@every_case
+def test_weights_have_names_shapes_and_order_of_keras(case: Case) -> None:
+    ours, theirs, _ = both(case)
+    for own, his in (
+        (ours.weights, theirs.weights),
+        (ours.trainable_weights, theirs.trainable_weights),
+        (ours.non_trainable_weights, theirs.non_trainable_weights),
+    ):
+        assert [(weight.name, weight.shape) for weight in own] == [(weight.name, tuple(weight.shape)) for weight in his]
+    assert ours.count_params() == theirs.count_params()
+
+
+@every_case
+def test_shapes_are_those_of_keras(case: Case) -> None:
+    several = isinstance(case.shapes, list)
+    shapes = [(None, *shape[1:]) for shape in (case.shapes if several else [case.shapes])]
+    ours, theirs = getattr(kg.layers, case.layer)(**case.options), getattr(keras.layers, case.layer)(**case.options)
+    dtype = "int32" if case.indices else "float32"
+    own = [kg.Input(batch_shape=shape, dtype=dtype) for shape in shapes]
+    his = [keras.Input(batch_shape=shape, dtype=dtype) for shape in shapes]
+    y, want = ours(own if several else own[0]), theirs(his if several else his[0])
+    assert y.shape == tuple(want.shape)
+    assert y.dtype == want.dtype
+    assert ours.output_shape == tuple(want.shape)
+    given = shapes if several else shapes[0]
+    assert ours.compute_output_shape(given) == tuple(theirs.compute_output_shape(given))
+
+
+@every_case
+def test_the_configuration_makes_an_equal_layer(case: Case) -> None:
+    ours, theirs, x = both(case)
+    config = ours.get_config()
+    twin = getattr(kg.layers, case.layer).from_config(config)
+    assert twin.get_config() == config
+    twin(x)
+    twin.set_weights(ours.get_weights())
+    np.testing.assert_array_equal(twin(x), ours(x))
+    unknown = set(config) - set(theirs.get_config())
+    assert not unknown, f"Keras's configuration has no {unknown}"
+
+
+@every_case
+def test_a_model_of_the_layer_gives_what_the_layer_gives(case: Case) -> None:
+    ours, _, x = both(case)
+    arrays = x if isinstance(x, list) else [x]
+    inputs = [kg.Input(batch_shape=(None, *a.shape[1:]), dtype=a.dtype) for a in arrays]
+    model = kg.Model(inputs, ours(inputs if isinstance(x, list) else inputs[0]))
+    np.testing.assert_array_equal(model(arrays), ours(x))
+
+
+def test_the_table_has_every_layer() -> None:
+    public = {name for name in kg.layers.__all__ if name[0].isupper()}
+    tested = {case.layer for case in TABLE}
+    others = {"Input", "InputLayer", "InputSpec", "Layer", "Lambda"}
+    assert public - tested - others == set()
+
+
+def test_dropout_keeps_the_mean_and_moves_its_seed() -> None:
+    layer = kg.layers.Dropout(0.25, seed=3)
+    x = np.ones((200, 100), "float32")
+    first, second = layer(x, training=True), layer(x, training=True)
+    assert set(np.unique(first)) == {np.float32(0), np.float32(1 / 0.75)}
+    assert abs(first.mean() - 1) < 0.02
+    assert (first != second).any()
+    again = kg.layers.Dropout(0.25, seed=3)(x, training=True)
+    np.testing.assert_array_equal(again, first)
+
+
+def test_dropout_shares_its_mask_along_axes_of_size_1() -> None:
+    y = kg.layers.Dropout(0.5, noise_shape=(None, 1, None), seed=3)(np.ones((4, 6, 5), "float32"), training=True)
+    assert (y == y[:, :1]).all()
+    assert 0 < (y == 0).mean() < 1
+
+
+def test_a_frozen_batch_normalization_uses_and_keeps_its_statistics() -> None:
+    layer = kg.layers.BatchNormalization()
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    layer(x)
+    layer.trainable = False
+    before = layer.get_weights()
+    np.testing.assert_array_equal(layer(x, training=True), layer(x, training=False))
+    assert all((a == b).all() for a, b in zip(before, layer.get_weights(), strict=True))
+
+
+def test_lambda_gets_its_arguments() -> None:
+    layer = kg.layers.Lambda(lambda x, factor, training: x * factor if training else x, arguments={"factor": 3.0})
+    x = np.ones((2, 2), "float32")
+    assert (layer(x, training=True) == 3).all()
+    assert (layer(x) == 1).all()
+
+
+def test_an_index_outside_the_table_is_an_error() -> None:
+    layer = kg.layers.Embedding(4, 2)
+    with pytest.raises(IndexError, match="4"):
+        layer(np.array([[0, 4]]))
