@@ -82,6 +82,9 @@ class Size:
             return NotImplemented
         return self - self // divisor * divisor
 
+    def __rmod__(self, value: int) -> Dim:
+        return value - value // self * self
+
     def __str__(self) -> str:
         return " + ".join(_monomial_text(atoms, factor) for atoms, factor in self.terms).replace("+ -", "- ")
 

@@ -6,6 +6,8 @@ same ones in every loop, so what a loop stored for a later one to read was store
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kgraph.codegen.kernel import Accumulator, Block, Find, Fold, Lines, Nest, Sweep
@@ -86,3 +88,100 @@ def one_block(text: Source, block: Block, team: Team) -> None:
             write(text, block.store)
     else:
         find(text, block, team)
+
+
+@contextmanager
+def shared_loops(text: Source, loops: Sequence[Loop], team: Team) -> Iterator[None]:
+    """Loops whose iterations the team shares; one thread runs them as they are."""
+    if team.is_one:
+        with text.loops(list(loops)):
+            yield
+        return
+    single = loops[0].name if len(loops) == 1 else "place"
+    with text.block(f"for {single} in range(lane, {product(loop.extent for loop in loops)}, {team.width}):"):
+        if len(loops) > 1:
+            text(*digits("place", loops))
+        yield
+
+
+def meet(text: Source, accumulators: Sequence[Accumulator], team: Team) -> None:
+    """From each thread's accumulators to those of the row, which every thread of the team then has."""
+    for one in accumulators:
+        for step in shuffles():
+            text(f"{one.name}_other = {held(one, f'cuda.shfl_xor_sync({FULL_WARP}, {carried(one)}, {step})')}")
+            text(f"{one.name} = {one.combine.format(one.name, f'{one.name}_other')}")
+    if team.width == WARP:
+        return
+    warps = team.width // WARP
+    for one in accumulators:
+        text(f"{one.name}_warps = cuda.shared.array({warps}, {carrier(one.dtype)})")
+    with text.block(f"if lane % {WARP} == 0:"):
+        text(*(f"{one.name}_warps[lane // {WARP}] = {carried(one)}" for one in accumulators))
+    text("cuda.syncthreads()")
+    text(*(f"{one.name} = {held(one, f'{one.name}_warps[0]')}" for one in accumulators))
+    with text.block(f"for warp in range(1, {warps}):"):
+        for one in accumulators:
+            text(f"{one.name} = {one.combine.format(one.name, held(one, f'{one.name}_warps[warp]'))}")
+
+
+def find(text: Source, block: Find, team: Team) -> None:
+    """The position of the first extreme element.
+
+    Threads tell each other positions, and read the elements there again: those may be of a dtype shuffles do not take.
+    """
+    loop, found = block.loop, block.found
+    text(f"{found} = 0")
+    if team.is_one:
+        with text.loops([loop]):
+            candidate(text, block, f"{loop.name} == 0 or {better(block)}")
+        return
+    with text.block(f"for first in range(0, {loop.extent}, {team.width}):"):
+        text(f"{loop.name} = min(first + lane, {closed(str(loop.extent))} - 1)")
+        candidate(text, block, f"first == 0 or {better(block)}")
+    earlier = f"not {closed(block.better.format('element', 'best'))} and {loop.name} < {found}"
+    wins = f"{better(block)} or ({earlier})"
+    for step in shuffles():
+        text(f"{loop.name} = cuda.shfl_xor_sync({FULL_WARP}, {found}, {step})")
+        candidate(text, block, wins)
+    if team.width == WARP:
+        return
+    warps = team.width // WARP
+    text(f"{found}_warps = cuda.shared.array({warps}, int64)")
+    with text.block(f"if lane % {WARP} == 0:"):
+        text(f"{found}_warps[lane // {WARP}] = {found}")
+    text("cuda.syncthreads()")
+    with text.block(f"for warp in range({warps}):"):
+        text(f"{loop.name} = {found}_warps[warp]")
+        candidate(text, block, wins)
+
+
+def candidate(text: Source, block: Find, wins: str) -> None:
+    """Compare the element at the loop's place with the best so far."""
+    text(*block.lines, f"element = {block.value}")
+    with text.block(f"if {wins}:"):
+        text("best = element", f"{block.found} = {block.loop.name}")
+
+
+def better(block: Find) -> str:
+    """Whether `element` is better than `best`."""
+    return closed(block.better.format("best", "element"))
+
+
+def shuffles() -> list[int]:
+    """How far apart the lanes are that exchange values, step by step: 16, 8, 4, 2, 1."""
+    return [WARP >> step for step in range(1, WARP.bit_length())]
+
+
+def carrier(dtype: str) -> str:
+    """The dtype in which a value passes between threads."""
+    return "int32" if dtype in SMALL else dtype
+
+
+def carried(one: Accumulator) -> str:
+    """An accumulator as it passes between threads."""
+    return f"{carrier(one.dtype)}({one.name})"
+
+
+def held(one: Accumulator, passed: str) -> str:
+    """What came from another thread, as the accumulator's dtype."""
+    return f"{constructor(one.dtype)}({passed})" if one.dtype in SMALL else passed

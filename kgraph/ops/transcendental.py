@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from kgraph.op import common_float
-from kgraph.ops.arithmetic import absolute, divide, multiply, negative, reciprocal, square, subtract, where
+from kgraph.ops.arithmetic import divide, multiply, negative, reciprocal, square, subtract, where
 from kgraph.ops.compare import equal
 from kgraph.ops.elementwise import Grad, elementwise, no_bools
 from kgraph.trace import Symbol
@@ -151,10 +150,3 @@ arctan2 = elementwise(
     casts=common_float,
     vjp=_arctan2_vjp,
 )
-
-# the normal distribution ---------------------------------------------------------------------------------------------
-
-
-def _erf(x: np.ndarray) -> np.ndarray:
-    values = np.asarray(x, np.float64)
-    return np.fromiter(map(math.erf, values.flat), np.float64, values.size).reshape(values.shape)

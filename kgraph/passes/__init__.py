@@ -8,12 +8,32 @@ from collections.abc import Callable, Mapping
 from kgraph import config
 from kgraph.check import check
 from kgraph.ir import Graph
+from kgraph.passes.einsum import canonicalise
+from kgraph.passes.fold import fold
+from kgraph.passes.fuse import fuse
 from kgraph.passes.inline import inline
+from kgraph.passes.merge import merge
+from kgraph.passes.simplify import simplify, simplify_all
+from kgraph.passes.stabilise import stabilise
 
 Pass = Callable[[Graph], Graph]
 
-BEFORE_GRADIENTS: dict[str, Pass] = {"inline": inline}
-AFTER_GRADIENTS: dict[str, Pass] = {}
+BEFORE_GRADIENTS: dict[str, Pass] = {
+    "inline": inline,
+    "stabilise": stabilise,
+    "fold": fold,
+    "simplify": simplify,
+    "einsum": canonicalise,
+    "merge": merge,
+}
+AFTER_GRADIENTS: dict[str, Pass] = {
+    "fold": fold,
+    "simplify": simplify_all,
+    "einsum": canonicalise,
+    "merge": merge,
+    "tidy": simplify_all,  # what the einsums left: a reshape of a reshape, a product with a constant
+    "fuse": fuse,
+}
 
 
 def run(graph: Graph, passes: Mapping[str, Pass], stages: dict[str, Graph] | None = None) -> Graph:

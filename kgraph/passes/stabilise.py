@@ -1,0 +1,62 @@
+"""Formulas that lose digits, or overflow, as formulas that do not. Runs before the gradients, which then gain too.
+
+Losses computed from probabilities are the reason: of the softmax or sigmoid that ends a model, categorical_crossentropy
+takes the logarithm, after it has divided by the sum and clipped to [epsilon, 1 - epsilon]. In exact arithmetic that is
+
+    log(clip(softmax(x), low, high)) = clip(log_softmax(x), log(low), log(high))
+
+and the right side neither underflows nor rounds to 0 what is small.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kgraph.ir import Graph
+from kgraph.ops.nn import log_softmax, softmax
+from kgraph.rewrite import Rule, number_of, rewrite, row
+from kgraph.trace import Symbol
+
+clip_low, clip_high = row("maximum"), row("minimum")
+exp, log, log1p, sigmoid, softplus = map(row, ("exp", "log", "log1p", "sigmoid", "softplus"))
+total = row("sum")
+
+
+def stabilise(graph: Graph) -> Graph:
+    """The graph with stable formulas in the place of unstable ones that mean the same."""
+    return rewrite(graph, RULES)
+
+
+def rule(name: str, match: Any, make: Any, unless: Any = None) -> Rule:
+    """A rule whose inner values may have other readers: the probabilities are outputs too."""
+    return Rule(name, match, make, unless, shared=True) if unless else Rule(name, match, make, shared=True)
+
+
+def clip(x: Any, low: Any, high: Any) -> Any:
+    """x between two bounds, as the function of the same name spells it."""
+    return clip_high(clip_low(x, low), high)
+
+
+def not_probabilities(low: Symbol, high: Symbol) -> Any:
+    """A bound below 0 has no logarithm, and one above 1 none of its complement."""
+    bounds = number_of(low), number_of(high)
+    known = all(isinstance(bound, float) for bound in bounds)
+    return not (known and 0 <= bounds[0] <= bounds[1] <= 1) and "the bounds are not two numbers from 0 to 1"
+
+
+def log_clipped(logarithm: Symbol, low: float, high: float) -> Any:
+    """The logarithm of a clipped value, from the logarithm of the value."""
+    with np.errstate(divide="ignore"):
+        bounds = np.log(np.asarray([low, high]))
+    return clip(logarithm, float(bounds[0]), float(bounds[1]))
+
+
+RULES = (
+    rule(
+        "softmax that sums to 1",
+        lambda x, axes: softmax(x, axes) / total(softmax(x, axes), axes=axes, keepdims=True),
+        lambda x, axes: softmax(x, axes),
+    ),
+)
