@@ -68,7 +68,9 @@ def main():
     train(model, *seen)
     took = perf_counter() - started
     after = accuracy(predict, *unseen)
-    print(f"accuracy on held-out digits: {before:.1%} before training, {after:.1%} after {EPOCHS} epochs in {took:.1f} s")
+    print(
+        f"accuracy on held-out digits: {before:.1%} before training, {after:.1%} after {EPOCHS} epochs in {took:.1f} s"
+    )
     print(f"one image takes {microseconds(predict, unseen[0][:1]):.1f} microseconds")
     return after
 

@@ -1,4 +1,4 @@
-"""What the compiler did to a model: its graph after every stage, the kernels it wrote, the first of their machine code."""
+"""What the compiler did to a model: its graph after every stage, the kernels it wrote, and their machine code."""
 
 import kgraph as kg
 

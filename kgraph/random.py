@@ -13,7 +13,9 @@ import numpy as np
 from kgraph.errors import ArgumentError, DTypeError, NotTracedError
 from kgraph.op import FUNCTIONS
 from kgraph.ops import random as draws
+from kgraph.ops.arithmetic import add, cast, multiply
 from kgraph.ops.creating import dtype_of
+from kgraph.ops.indexing import take
 from kgraph.ops.move import shape_of
 from kgraph.ops.shapes import dims, one_axis
 from kgraph.seeds import next_seed
@@ -47,7 +49,7 @@ class SeedGenerator:
     def next(self, ordered: bool = True) -> Any:
         """The seed of one draw; the counter moves on."""
         seed = self.state.as_symbol() if is_symbolic((self.state,)) else self.state.numpy()
-        self.state.assign(FUNCTIONS["add"](seed, np.array([0, 1], np.uint32)))
+        self.state.assign(add(seed, np.array([0, 1], np.uint32)))
         return seed
 
     def get_config(self) -> dict[str, Any]:
@@ -102,9 +104,9 @@ def truncated_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any 
 
 def _placed(drawn: Any, mean: Any, stddev: Any) -> Any:
     spread = isinstance(stddev, (int, float)) and stddev == 1
-    drawn = drawn if spread else FUNCTIONS["multiply"](drawn, FUNCTIONS["cast"](stddev, dtype_of(drawn)))
+    drawn = drawn if spread else multiply(drawn, cast(stddev, dtype_of(drawn)))
     centred = isinstance(mean, (int, float)) and mean == 0
-    return drawn if centred else FUNCTIONS["add"](drawn, FUNCTIONS["cast"](mean, dtype_of(drawn)))
+    return drawn if centred else add(drawn, cast(mean, dtype_of(drawn)))
 
 
 def _float(dtype: Any) -> str:
@@ -121,7 +123,7 @@ def randint(shape: Any, minval: int, maxval: int, dtype: Any = "int32", seed: An
 
 def bernoulli(shape: Any, p: float = 0.5, dtype: Any = None, seed: Any = None) -> Any:
     """1 with probability p, else 0."""
-    return FUNCTIONS["cast"](draws.chance(draw_seed(seed), dims(shape), p), standard_dtype(dtype))
+    return cast(draws.chance(draw_seed(seed), dims(shape), p), standard_dtype(dtype))
 
 
 def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None) -> Any:
@@ -159,4 +161,4 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
         order = FUNCTIONS["argsort"](words)
     else:
         raise NotTracedError("random.shuffle of a symbol needs ops.argsort, which is not there")
-    return FUNCTIONS["take"](x, order, place)
+    return take(x, order, place)

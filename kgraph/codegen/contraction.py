@@ -103,7 +103,7 @@ def mirrored(letters: Letters) -> Letters:
 def settled(letters: Letters) -> Letters:
     """With rows, columns and, as far as it goes, summed axes that can be walked as one; the rest become batch loops."""
     row, more = _one_run(letters.row, letters.size, letters.left, letters.out)
-    column, others = _one_run(letters.column, letters.size, letters.out)
+    column, others = _one_run(letters.column, letters.size, letters.right, letters.out)
     return replace(letters, batch=letters.batch + more + others, row=row, column=column)
 
 

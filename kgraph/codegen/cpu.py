@@ -90,7 +90,9 @@ def find(text: Source, block: Find) -> None:
     text(f"{block.found} = 0")
     with text.loops([block.loop]):
         text(*block.lines, f"element = {block.value}")
-        with text.block(f"if {block.loop.name} == 0 or {block.better.format('best', 'element')}:"):
+        with text.block(f"if {block.loop.name} == 0:"):
+            text("best = element")
+        with text.block(f"if {block.better.format('best', 'element')}:"):
             text("best = element", f"{block.found} = {block.loop.name}")
 
 

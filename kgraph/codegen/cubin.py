@@ -93,6 +93,7 @@ def _tools() -> SimpleNamespace:
 
     language = {name: getattr(types, name) for name in _NUMBERS}
     language |= {"cuda": cuda, "math": math, "atomic_add": _atomic_add(types)}
+    language |= {"bool_": types.boolean, "inf": math.inf, "nan": math.nan}
     return SimpleNamespace(
         cuda=cuda, types=types, language=language, Linker=Linker, LinkerOptions=LinkerOptions, ObjectCode=ObjectCode
     )

@@ -10,8 +10,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
-from kgraph.codegen.cuda_product import contract, taken_apart
-from kgraph.codegen.cuda_team import GPU, WARP, Geometry, Launch, Team, carried, carrier, held, one_block, row_length
+from kgraph.codegen.cuda_product import contract
+from kgraph.codegen.cuda_team import (
+    GPU,
+    WARP,
+    Geometry,
+    Launch,
+    Team,
+    carried,
+    carrier,
+    held,
+    named,
+    one_block,
+    row_length,
+    taken_apart,
+)
 from kgraph.codegen.kernel import Check, Columns, Kernel, Nest, Product, Running, Scatter, Sweep
 from kgraph.codegen.source import Source, closed, combined, digits, strips, write
 from kgraph.index import Loop
@@ -165,13 +178,6 @@ def parallel(text: Source, loops: Sequence[Loop]) -> Iterator[None]:
         text(*named(loops, single))
         yield
         text(f"{single} += cuda.gridsize(1)")
-
-
-def named(loops: Sequence[Loop], position: str = "part") -> list[str]:
-    """The values of these loops at a position."""
-    moving = [loop for loop in loops if loop.extent != 1]
-    fixed = [f"{loop.name} = 0" for loop in loops if loop.extent == 1]
-    return fixed if [loop.name for loop in moving] == [position] else [*digits(position, moving), *fixed]
 
 
 def threads_for(total: Dim, geometry: Geometry) -> Launch:

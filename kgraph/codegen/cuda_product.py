@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kgraph.codegen.cuda_team import WARP, Geometry, Launch, Team, one_block, shared_loops
+from kgraph.codegen.cuda_team import WARP, Geometry, Launch, Team, one_block, shared_loops, taken_apart
 from kgraph.codegen.kernel import Product, Strides
-from kgraph.codegen.source import Source, closed, digits, size_text, strips, sum_text, terms
+from kgraph.codegen.source import Source, digits, strips, sum_text, terms
 from kgraph.index import Loop
 from kgraph.sizes import Dim, product
 
@@ -119,14 +118,6 @@ def whole_rows(text: Source, schedule: Product, geometry: Geometry) -> Launch:
     return Launch(product(loop.extent for loop in loops), (team.width,))
 
 
-def taken_apart(text: Source, loops: Sequence[Loop]) -> None:
-    """The values of these loops for this block; their combinations are the grid."""
-    moving = [loop for loop in loops if loop.extent != 1]
-    text(*(f"{loop.name} = 0" for loop in loops if loop.extent == 1))
-    if moving:
-        text("part = int64(cuda.blockIdx.x)", *digits("part", moving))
-
-
 def starts(text: Source, schedule: Product) -> None:
     """Where the operands of this batch begin."""
     text(f"left_start = {sum_text(terms(schedule.batch, schedule.left_strides.batch))}")
@@ -144,7 +135,7 @@ def pitch(size: int) -> int:
 
 
 def load(text: Source, name: str, schedule: Product, shape: Shape) -> None:
-    """One operand's tile into shared memory, [depth, row or column]; neighbouring threads read neighbouring elements."""
+    """One operand's tile into shared memory, as [deep, across]; neighbouring threads read neighbours if they can."""
     is_left = name == "left"
     operand, strides = (schedule.left, schedule.left_strides) if is_left else (schedule.right, schedule.right_strides)
     loop, size, first = (schedule.row, shape.height, "first") if is_left else (schedule.column, shape.width, "start")

@@ -66,6 +66,20 @@ def row_length(schedule: Nest) -> Dim | None:
     return None
 
 
+def taken_apart(text: Source, loops: Sequence[Loop]) -> None:
+    """The values of these loops for this block; their combinations are the grid."""
+    if any(loop.extent != 1 for loop in loops):
+        text("part = int64(cuda.blockIdx.x)")
+    text(*named(loops))
+
+
+def named(loops: Sequence[Loop], position: str = "part") -> list[str]:
+    """The values of these loops at a position."""
+    moving = [loop for loop in loops if loop.extent != 1]
+    fixed = [f"{loop.name} = 0" for loop in loops if loop.extent == 1]
+    return fixed if [loop.name for loop in moving] == [position] else [*digits(position, moving), *fixed]
+
+
 def one_block(text: Source, block: Block, team: Team) -> None:
     """What a team does for one row."""
     if isinstance(block, Lines):
@@ -133,11 +147,11 @@ def find(text: Source, block: Find, team: Team) -> None:
     text(f"{found} = 0")
     if team.is_one:
         with text.loops([loop]):
-            candidate(text, block, f"{loop.name} == 0 or {better(block)}")
+            candidate(text, block, better(block), f"{loop.name} == 0")
         return
     with text.block(f"for first in range(0, {loop.extent}, {team.width}):"):
         text(f"{loop.name} = min(first + lane, {closed(str(loop.extent))} - 1)")
-        candidate(text, block, f"first == 0 or {better(block)}")
+        candidate(text, block, better(block), "first == 0")
     earlier = f"not {closed(block.better.format('element', 'best'))} and {loop.name} < {found}"
     wins = f"{better(block)} or ({earlier})"
     for step in shuffles():
@@ -155,11 +169,15 @@ def find(text: Source, block: Find, team: Team) -> None:
         candidate(text, block, wins)
 
 
-def candidate(text: Source, block: Find, wins: str) -> None:
-    """Compare the element at the loop's place with the best so far."""
+def candidate(text: Source, block: Find, wins: str, begins: str = "") -> None:
+    """Compare the element at the loop's place with the best so far, of which there is none where a search begins."""
+    found = ("best = element", f"{block.found} = {block.loop.name}")
     text(*block.lines, f"element = {block.value}")
+    if begins:
+        with text.block(f"if {begins}:"):
+            text(*found)
     with text.block(f"if {wins}:"):
-        text("best = element", f"{block.found} = {block.loop.name}")
+        text(*found)
 
 
 def better(block: Find) -> str:

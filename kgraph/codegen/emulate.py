@@ -91,8 +91,8 @@ def _math() -> SimpleNamespace:
 
 LANGUAGE: Mapping[str, Any] = {
     "math": _math(),
-    "float32": np.float32,
-    "float64": np.float64,
+    "bool_": bool,
+    **{name: getattr(np, name) for name in ("float32", "float64", "inf", "nan")},
     **{f"{sign}{bits}": Integer(f"{sign}{bits}") for sign in ("int", "uint") for bits in (8, 16, 32, 64)},
 }
 

@@ -10,15 +10,15 @@ import numpy as np
 
 from kgraph import config
 from kgraph.codegen import jit
-from kgraph.codegen.kernel import Check
 from kgraph.codegen.layout import layout
 from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.native.runner import Step as Record
 from kgraph.codegen.native.runner import encode, failure
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.plan import Plan, Step, plan
+from kgraph.codegen.refusal import refusal
 from kgraph.codegen.show import line_above, shown_source
-from kgraph.errors import ArgumentError, RangeError
+from kgraph.errors import ArgumentError
 from kgraph.ir import Graph
 from kgraph.sizes import rename_axes, resolve
 from kgraph.types import numpy_dtype
@@ -126,7 +126,7 @@ class Program:
         failed = self._run(self._code, len(self.plan.steps), frame, self.threads)
         idle.append(context)
         if failed:
-            self._refuse(failed, inputs, sizes)
+            raise refusal(self.plan.graph, self.plan.steps[failure(failed)[0]], inputs, sizes)
         return dict(zip(self._updated, updates, strict=True)) if updates else {}
 
     def _refresh(self) -> None:
@@ -158,18 +158,6 @@ class Program:
             else:
                 frame[slot] = resolve(what, sizes) if sizes or isinstance(what, int) else 0
         return frame
-
-    def _refuse(self, failed: int, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]) -> None:
-        """Say which index of which input pointed outside of what."""
-        step = self.plan.steps[failure(failed)[0]]
-        check = step.kernel.schedule
-        assert isinstance(check, Check), f"{step.node} failed"
-        names = dict(zip(step.kernel.sizes, step.axes, strict=True))
-        low, high = (resolve(rename_axes(bound, names), sizes) for bound in (check.low, check.high))
-        given = dict(zip(self.plan.graph.inputs, inputs, strict=True)).get(step.buffers[0])
-        wrong = [] if given is None else given[(given < low) | (given >= high)]
-        outside = f"index {wrong[0]} of input {step.buffers[0]!r}" if len(wrong) else "an index"
-        raise RangeError(f"{step.node}: {outside} is outside of [{low}, {high}), the rows of {step.table}")
 
 
 def aligned(size: int) -> np.ndarray:

@@ -1,18 +1,18 @@
-"""The register of targets: what turns a fused graph into a program."""
+"""The register of targets: what turns a fused graph into a program. Each is imported when it is first asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
-from kgraph.codegen.program import Program
 from kgraph.errors import ArgumentError
 
-TARGETS: dict[str, Callable[..., Any]] = {"cpu": Program}
+TARGETS = {"cpu": ("kgraph.codegen.program", "Program"), "cuda": ("kgraph.codegen.cuda_program", "CudaProgram")}
 
 
-def program_for(target: str) -> Callable[..., Any]:
+def program_for(target: str) -> Any:
     """The class of programs for a target; ArgumentError for a name that is none."""
     if target not in TARGETS:
         raise ArgumentError(f"unknown target {target!r}; kgraph compiles for {', '.join(TARGETS)}")
-    return TARGETS[target]
+    module, name = TARGETS[target]
+    return getattr(import_module(module), name)

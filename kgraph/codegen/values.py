@@ -80,7 +80,7 @@ class Values:
         if op.kind == "move":
             operands = [Operand(slot, self.body[name].tensor) for slot, name in enumerate(arguments)]
             assert op.read is not None, f"{op.name} has no read"
-            return self._moved(op.read(at, *operands, **node.attrs), arguments, node)
+            return self._moved(op.read(at, *operands, **node.attrs), arguments, node.tensor.dtype)
         assert op.kind == "map", f"{node.name}: a {op.kind} has no element expression of its own"
         inputs = [self.element(name, broadcast_index(self.body[name].tensor, at)) for name in arguments]
         return self._scalar(node, op.scalar, inputs)
@@ -94,38 +94,39 @@ class Values:
             inputs = list(map(closed, inputs))
         return template.format(*inputs, T=constructor(node.tensor.dtype), A=constructor(first), **attrs)
 
-    def _moved(self, expression: Any, arguments: list[str], node: Node) -> str:
+    def _moved(self, expression: Any, arguments: list[str], dtype: str) -> str:
+        """What a row's `read` answered, as text; numbers in it are of this dtype."""
         if isinstance(expression, Read):
-            return self.element(arguments[expression.slot], [self._inner(i, arguments, node) for i in expression.at])
+            return self.element(arguments[expression.slot], [self._inner(i, arguments) for i in expression.at])
         if isinstance(expression, Choose):
             self._inline += 1  # a branch not taken must not read
-            condition = condition_text(self._ready(self._inner(expression.condition, arguments, node)))
-            parts = [self._moved(part, arguments, node) for part in (expression.then, expression.other)]
+            condition = condition_text(self._ready(self._inner(expression.condition, arguments)))
+            parts = [self._moved(part, arguments, dtype) for part in (expression.then, expression.other)]
             self._inline -= 1
             return f"{closed(parts[0])} if {condition} else {closed(parts[1])}"
         if isinstance(expression, Apply):
-            parts = [closed(self._moved(part, arguments, node)) for part in expression.arguments]
-            return expression.template.format(*parts, T=constructor(node.tensor.dtype))
+            parts = [closed(self._moved(part, arguments, dtype)) for part in expression.arguments]
+            return expression.template.format(*parts, T=constructor(dtype))
         if isinstance(expression, Index):
-            text = index_text(self._ready(self._inner(expression, arguments, node)))
-            return f"{constructor(node.tensor.dtype)}({text})"
-        return literal(np.asarray(expression, node.tensor.dtype))
+            text = index_text(self._ready(self._inner(expression, arguments)))
+            return f"{constructor(dtype)}({text})"
+        return literal(np.asarray(expression, dtype))
 
-    def _inner(self, value: Any, arguments: list[str], node: Node) -> Any:
+    def _inner(self, value: Any, arguments: list[str]) -> Any:
         """An index or condition whose atoms that are elements (indices read from memory) have become names."""
         if isinstance(value, Condition):
-            return Condition(value.sign, tuple(self._inner(part, arguments, node) for part in value.parts))
+            return Condition(value.sign, tuple(self._inner(part, arguments) for part in value.parts))
         total = Index((), value.offset)
         for atom, factor in value.terms:
-            total += self._atom(atom, arguments, node) * factor
+            total += self._atom(atom, arguments) * factor
         return total
 
-    def _atom(self, atom: Any, arguments: list[str], node: Node) -> Index:
+    def _atom(self, atom: Any, arguments: list[str]) -> Index:
         if isinstance(atom, (Read, Choose, Apply)):
-            text = f"int64({self._moved(atom, arguments, node)})"
+            text = f"int64({self._moved(atom, arguments, "int64")})"
             return Index(((Loop(text, 1 << 62), 1),))
         if isinstance(atom, Floor):
-            return Index(((replace(atom, value=self._inner(atom.value, arguments, node)), 1),))
+            return Index(((replace(atom, value=self._inner(atom.value, arguments)), 1),))
         return Index(((atom, 1),))
 
     def _ready(self, value: Any) -> Any:

@@ -262,7 +262,7 @@ def compute_call(layer: Any, arguments: Arguments) -> Any:
 
 
 def array_type(value: Any, batch: int | None) -> TensorType:
-    """The type of an argument of an eager call: its first axis is the batch where it is as long as the first array's."""
+    """The type of an array of an eager call: its first axis is the batch where it is as long as the first array's."""
     kind = type_of(value.value if hasattr(value, "as_symbol") else np.asarray(value))
     shape = (N, *kind.shape[1:]) if kind.shape and kind.shape[0] == batch else kind.shape
     return TensorType(shape, kind.dtype)
@@ -336,8 +336,7 @@ def activity_losses(layer: Any, outputs: Any) -> list[Symbol]:
     losses = []
     for output in tree.flatten(outputs):
         loss = as_symbol(layer.activity_regularizer(output))
-        batch = FUNCTIONS["cast"](FUNCTIONS["size"](output.type.shape[0]), loss.type.dtype) if output.ndim else 1
-        losses.append(FUNCTIONS["divide"](loss, batch))
+        losses.append(FUNCTIONS["divide"](loss, output.type.shape[0]) if output.ndim else loss)
     return losses
 
 

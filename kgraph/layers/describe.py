@@ -17,7 +17,7 @@ BASE = ("name", "trainable", "dtype", "activity_regularizer")
 def given(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
     """The arguments of a constructor call by name, defaults included; None where they cannot be told."""
     try:
-        signature = inspect.signature(cls.__init__)
+        signature = inspect.signature(cls.__init__)  # type: ignore[misc]
         bound = signature.bind(None, *args, **kwargs)
     except (TypeError, ValueError):
         return None

@@ -50,6 +50,8 @@ class Layer(Owner):
     As in Keras 2, input_shape (without the batch), input_dim, batch_input_shape and initial weights may be given.
     """
 
+    calls: list[Any]  # of the layer on symbols: a Call for each node index
+    _losses: list[Any]
     builds_in_call = False  # whether tracing `call` is what makes the weights
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -118,7 +120,7 @@ class Layer(Owner):
 
     # -- building
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Any) -> None:
         """Make the weights; for subclasses to define. input_shape has None for what is not known, such as the batch."""
         self.built = True
 
@@ -212,7 +214,7 @@ class Layer(Owner):
     def _placeholder(self, shape: Any) -> Symbol:
         return symbol_input("x", TensorType(known_shape(shape), self.compute_dtype))
 
-    def note_call(self, call: calls.Call) -> None:
+    def note_call(self, call: Any) -> None:
         """Remember a call on symbols: it gets the next node index."""
         self.calls.append(call)
 

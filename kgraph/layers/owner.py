@@ -21,7 +21,11 @@ class Owner:
     Their order is that of assignment, as in Keras: it is the order of `get_weights`.
     """
 
-    name: str
+    _trainable_own: list[Variable]
+    _other_own: list[Variable]
+    _sublayers: list[Any]
+    _seeds: list[Any]
+    _metrics: list[Any]
     _locks = True  # no new weights after `build`
     _building = False
     _locked = False
@@ -61,8 +65,8 @@ class Owner:
             return
         if self._locked and not self._building:
             raise GraphError(
-                f"{type(self).__name__} {self.__dict__.get('_name')!r} is built already, so it cannot take on {value!r}; "
-                "make weights and sublayers in __init__ or build"
+                f"{type(self).__name__} {self.__dict__.get('_name')!r} is built already, so it cannot take on "
+                f"{value!r}; make weights and sublayers in __init__ or build"
             )
         place.append(value)
 

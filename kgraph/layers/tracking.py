@@ -36,7 +36,7 @@ class WatchedList(list):
     def insert(self, index: Any, item: Any) -> None:
         super().insert(index, watched(item, self._notice))
 
-    def __iadd__(self, items: Any) -> Any:
+    def __iadd__(self, items: Any) -> Any:  # type: ignore[misc]
         self.extend(items)
         return self
 

@@ -185,6 +185,13 @@ class SparseCategoricalCrossentropy(Loss):
         options = (self.from_logits, self.ignore_class, self.axis)
         return functions.sparse_categorical_crossentropy(y_true, y_pred, *options)
 
+    def counts(self, y_true: Any, values: Any) -> Any:
+        """Where the target is not ignore_class."""
+        if self.ignore_class is None:
+            return None
+        labels = ops.squeeze(y_true, self.axis) if len(y_true.shape) > len(values.shape) else y_true
+        return ops.not_equal(labels, self.ignore_class)
+
     def target_type(self, output: TensorType) -> tuple[Shape, str]:
         """An index for each sample."""
         axis = self.axis % output.rank

@@ -273,6 +273,6 @@ def check_classes(y_true: Any, y_pred: Any, axis: int) -> None:
     fits = len(shape) == len(y_true.shape)
     if not fits or any(a != b and None not in (a, b) for a, b in zip(shape, y_true.shape, strict=True)):
         raise ShapeError(
-            f"sparse_categorical_crossentropy: y_true has shape {tuple(y_true.shape)} and y_pred {tuple(y_pred.shape)}; "
-            "y_true must have the same shape without the classes"
+            f"sparse_categorical_crossentropy: y_true has shape {tuple(y_true.shape)} and y_pred "
+            f"{tuple(y_pred.shape)}; y_true must have the same shape without the classes"
         )

@@ -9,7 +9,7 @@ from kgraph.errors import ArgumentError
 from kgraph.layers.naming import automatic_name
 from kgraph.losses.functions import same_rank
 from kgraph.named import Configured
-from kgraph.sizes import Shape, product
+from kgraph.sizes import Shape
 from kgraph.types import TensorType, standard_dtype
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
@@ -33,10 +33,12 @@ class Loss(Configured):
         self.dtype = standard_dtype(dtype) if dtype is not None else config.floatx()
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        mask = getattr(y_pred, "mask", None)
+        given = getattr(y_pred, "mask", None)
         y_pred = tree.map_structure(lambda x: ops.cast(ops.convert_to_tensor(x), self.dtype), y_pred)
         y_true = tree.map_structure(self._target, y_true)
         values = ops.cast(ops.convert_to_tensor(self.call(y_true, y_pred)), self.dtype)
+        own = self.counts(y_true, values)
+        mask = own if given is None else given if own is None else ops.logical_and(given, own)
         return reduced(values, sample_weight, mask, self.reduction)
 
     def _target(self, y_true: Any) -> Any:
@@ -45,6 +47,10 @@ class Loss(Configured):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """One number for each sample; for subclasses to define."""
         raise NotImplementedError(f"{type(self).__name__} has no `call`")
+
+    def counts(self, y_true: Any, values: Any) -> Any:
+        """A mask of the samples that count, like `values`; None for all."""
+        return None
 
     def target_type(self, output: TensorType) -> tuple[Shape, str]:
         """The shape without the batch, and the dtype, that targets have for predictions of this type."""
@@ -83,26 +89,20 @@ def reduced(values: Any, sample_weight: Any, mask: Any, reduction: str | None) -
         return total
     if reduction == "mean_with_sample_weight" and sample_weight is not None:
         return divided(total, ops.sum(sample_weight))
-    return divided(total, ops.cast(count(values), total.dtype))
+    return divided(total, ops.size(values))
 
 
 def masked_weight(sample_weight: Any, mask: Any, dtype: str, reduction: str | None) -> Any:
     """The sample weights with 0 where the mask is False, grown so that a mean stays a mean of the others."""
     weight = ops.cast(mask, dtype)
     if reduction in ("mean", "sum_over_batch_size"):
-        weight = weight * divided(ops.cast(count(mask), dtype), ops.sum(weight))
+        weight = weight * divided(ops.cast(ops.size(mask), dtype), ops.sum(weight))
     if sample_weight is None:
         return weight
     weight, sample_weight = same_rank(weight, sample_weight)
     return sample_weight * weight
 
 
-def count(x: Any) -> Any:
-    """The number of elements, which may be known only at the call."""
-    size = product(x.type.shape if hasattr(x, "type") else x.shape)
-    return size if isinstance(size, int) else ops.size(size)
-
-
 def divided(value: Any, divisor: Any) -> Any:
     """value / divisor, and 0 where the divisor is 0."""
-    return ops.divide_no_nan(value, divisor)
+    return ops.divide_no_nan(value, ops.cast(divisor, value.dtype))

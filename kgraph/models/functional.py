@@ -83,13 +83,13 @@ class Functional(Model):
 
     @property
     def input_shape(self) -> Any:
-        """The shape of the input, or the nest of shapes."""
-        return single(found) if isinstance(found := shapes_of(self._nested_inputs), list) else found
+        """The shape of the input, or the list of shapes."""
+        return single(shapes_of(self.inputs))
 
     @property
     def output_shape(self) -> Any:
-        """The shape of the output, or the nest of shapes."""
-        return single(found) if isinstance(found := shapes_of(self._nested_outputs), list) else found
+        """The shape of the output, or the list of shapes."""
+        return single(shapes_of(self.outputs))
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """Make the calls of the definition on these symbols."""

@@ -100,8 +100,8 @@ def check_names(layers: Iterable[Layer], model: str) -> None:
     for layer in layers:
         if layer.name in seen:
             raise GraphError(
-                f"the name {layer.name!r} is used by two layers of model {model!r}, a {type(seen[layer.name]).__name__} "
-                f"and a {type(layer).__name__}; every layer needs a name of its own"
+                f"the name {layer.name!r} is used by two layers of model {model!r}, a "
+                f"{type(seen[layer.name]).__name__} and a {type(layer).__name__}; every layer needs a name of its own"
             )
         seen[layer.name] = layer
 

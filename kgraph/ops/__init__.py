@@ -4,19 +4,40 @@ from typing import Any
 
 from kgraph.op import FUNCTIONS
 from kgraph.ops import (
+    arithmetic,
+    compare,
     contract,
     creating,
     gather,
     indexing,
     joining,
     move,
+    normal,
     products,
     random,
     scattering,
     shapes,
+    statistics,
+    transcendental,
 )
 
-MODULES = (contract, creating, gather, indexing, joining, move, products, random, scattering, shapes)
+MODULES = (
+    arithmetic,
+    compare,
+    contract,
+    creating,
+    gather,
+    indexing,
+    joining,
+    move,
+    normal,
+    products,
+    random,
+    scattering,
+    shapes,
+    statistics,
+    transcendental,
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -176,7 +176,7 @@ trunc = elementwise("x without what follows the point.", name="trunc", numpy=np.
 
 # choosing ----------------------------------------------------------------------------------------------------------
 
-select = elementwise(
+where = elementwise(
     "x1 where the condition holds, else x2.",
     "condition x1 x2",
     name="where",
@@ -185,13 +185,6 @@ select = elementwise(
     casts=common_after_first,
     vjp=lambda g, y, c, a, b: (None, where(c, g, 0), where(c, 0, g)),
 )
-
-
-@function
-def where(condition: Any, x1: Any, x2: Any) -> Any:
-    """x1 where the condition holds, else x2; all three are broadcast."""
-    return select(condition, x1, x2)
-
 
 # dtypes and sizes --------------------------------------------------------------------------------------------------
 

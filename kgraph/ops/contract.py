@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ShapeError
-from kgraph.op import FUNCTIONS, Op, common
+from kgraph.op import Op, common
+from kgraph.ops.arithmetic import where
+from kgraph.ops.compare import equal
 from kgraph.ops.move import broadcast_to, iota, reshape, shape_of
 from kgraph.sizes import Dim, Shape, unify
 from kgraph.trace import Symbol, primitive
@@ -132,7 +134,7 @@ def _spread(x: Any, own: str, shape: Shape) -> Any:
             pair = (own.index(own[axis]), axis)
             line = tuple(size if place in pair else 1 for place, size in enumerate(shape))
             i, j = (iota(shape=line, axis=one, dtype="int32") for one in pair)
-            x = FUNCTIONS["where"](FUNCTIONS["equal"](i, j), x, 0)
+            x = where(equal(i, j), x, 0)
     return x
 
 

@@ -13,8 +13,11 @@ import numpy as np
 from kgraph.errors import ArgumentError
 from kgraph.op import FUNCTIONS
 from kgraph.ops import move
+from kgraph.ops.arithmetic import add, cast, divide, multiply, subtract, where
+from kgraph.ops.compare import equal, greater_equal
 from kgraph.ops.move import iota, on_diagonal, shape_of
-from kgraph.ops.shapes import dims, expand_dims, one_axis, reshape
+from kgraph.ops.shapes import broadcast_to, diagonal, dims, expand_dims, moveaxis, one_axis, ravel, reshape
+from kgraph.ops.transcendental import power
 from kgraph.sizes import Dim, Size, axes_of
 from kgraph.trace import Symbol, as_symbol, function, is_symbolic
 from kgraph.types import is_float, promote, standard_dtype, type_of
@@ -35,7 +38,7 @@ def dtype_of(x: Any) -> str:
 @function
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     """A tensor of this shape filled with a value, which is broadcast. dtype defaults to `config.floatx()`."""
-    value = FUNCTIONS["cast"](fill_value, standard_dtype(dtype))
+    value = cast(fill_value, standard_dtype(dtype))
     return move.broadcast_to(value, shape=dims(shape))
 
 
@@ -60,7 +63,7 @@ def empty(shape: Any, dtype: Any = None) -> Any:
 @function
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
     """A tensor of x's shape, and dtype unless another is given, filled with a value."""
-    value = FUNCTIONS["cast"](fill_value, standard_dtype(dtype or dtype_of(x)))
+    value = cast(fill_value, standard_dtype(dtype or dtype_of(x)))
     if is_symbolic((x,)):  # recorded, so that no array of the size of x is kept
         value = as_symbol(value)
     return move.broadcast_to(value, shape=shape_of(x))
@@ -110,8 +113,8 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
         )
     span = stop - start if step > 0 else start - stop
     line = iota(shape=((span + abs(step) - 1) // abs(step),), axis=0, dtype=kind)
-    line = line if step == 1 else FUNCTIONS["multiply"](line, step)
-    return line if isinstance(start, int) and start == 0 else FUNCTIONS["add"](line, FUNCTIONS["cast"](start, kind))
+    line = line if step == 1 else multiply(line, step)
+    return line if isinstance(start, int) and start == 0 else add(line, cast(start, kind))
 
 
 @function
@@ -127,19 +130,19 @@ def linspace(
     """num values from start to stop in equal steps; tensors as ends get a new axis. retstep: also give the step."""
     kind = standard_dtype(dtype) if dtype is not None else promote(dtype_of(start), dtype_of(stop), "float")
     work = kind if is_float(kind) else standard_dtype(None)
-    start, stop = FUNCTIONS["cast"](start, work), FUNCTIONS["cast"](stop, work)
-    span = FUNCTIONS["subtract"](stop, start)
-    step = FUNCTIONS["divide"](span, num - 1 if endpoint else num) if num > endpoint else full_like(span, np.nan)
+    start, stop = cast(start, work), cast(stop, work)
+    span = subtract(stop, start)
+    step = divide(span, num - 1 if endpoint else num) if num > endpoint else full_like(span, np.nan)
     rank = len(shape_of(step))
     line = np.arange(num).reshape((num,) + (1,) * rank).astype(work)
     if endpoint and num > 1:
-        part = FUNCTIONS["multiply"](line / np.asarray(num - 1, work), span)
-        values = FUNCTIONS["where"](line == num - 1, stop, FUNCTIONS["add"](start, part))
+        part = multiply(line / np.asarray(num - 1, work), span)
+        values = where(line == num - 1, stop, add(start, part))
     else:
-        values = FUNCTIONS["add"](start, FUNCTIONS["multiply"](line, step) if num > 1 else np.zeros_like(line))
-        values = FUNCTIONS["broadcast_to"](values, (num, *shape_of(step)))
-    values = FUNCTIONS["moveaxis"](values, 0, axis) if axis else values
-    values = FUNCTIONS["cast"](values, kind)
+        values = add(start, multiply(line, step) if num > 1 else np.zeros_like(line))
+        values = broadcast_to(values, (num, *shape_of(step)))
+    values = moveaxis(values, 0, axis) if axis else values
+    values = cast(values, kind)
     return (values, step) if retstep else values
 
 
@@ -150,7 +153,7 @@ def logspace(
     """num values from base**start to base**stop, in equal ratios."""
     kind = standard_dtype(dtype) if dtype is not None else promote(dtype_of(start), dtype_of(stop), "float")
     exponents = linspace(start, stop, num, endpoint, dtype=kind if is_float(kind) else None, axis=axis)
-    return FUNCTIONS["cast"](FUNCTIONS["power"](base, exponents), kind)
+    return cast(power(base, exponents), kind)
 
 
 @function
@@ -164,7 +167,7 @@ def meshgrid(*x: Any, indexing: str = "xy") -> list[Any]:
     whole = tuple(sizes[axis] for axis in order)
     places = [order.index(number) for number in range(count)]
     lines = [tuple(sizes[n] if axis == place else 1 for axis in range(count)) for n, place in enumerate(places)]
-    return [FUNCTIONS["broadcast_to"](reshape(one, line), whole) for one, line in zip(x, lines, strict=True)]
+    return [broadcast_to(reshape(one, line), whole) for one, line in zip(x, lines, strict=True)]
 
 
 # diagonals -------------------------------------------------------------------------------------------------------
@@ -181,7 +184,7 @@ def _offsets(rows: Dim, columns: Dim, lead: int = 0) -> tuple[Any, Any]:
 def eye(N: Dim, M: Dim | None = None, k: int = 0, dtype: Any = None) -> Any:
     """Ones on the k-th diagonal of (N, M), M defaulting to N; zeros elsewhere."""
     row, column = _offsets(N, N if M is None else M)
-    return FUNCTIONS["cast"](FUNCTIONS["equal"](FUNCTIONS["add"](row, k), column), standard_dtype(dtype))
+    return cast(equal(add(row, k), column), standard_dtype(dtype))
 
 
 @function
@@ -194,7 +197,7 @@ def identity(n: Dim, dtype: Any = None) -> Any:
 def tri(N: Dim, M: Dim | None = None, k: int = 0, dtype: Any = None) -> Any:
     """Ones at and below the k-th diagonal of (N, M), zeros above."""
     row, column = _offsets(N, N if M is None else M)
-    return FUNCTIONS["cast"](FUNCTIONS["greater_equal"](FUNCTIONS["add"](row, k), column), standard_dtype(dtype))
+    return cast(greater_equal(add(row, k), column), standard_dtype(dtype))
 
 
 @function
@@ -214,8 +217,8 @@ def _triangle(x: Any, k: int, compare: str) -> Any:
     if len(have) < 2:
         raise ArgumentError(f"a triangle of a tensor of {len(have)} axes; it needs two")
     row, column = _offsets(have[-2], have[-1], len(have) - 2)
-    kept = FUNCTIONS[compare](FUNCTIONS["add"](row, k), column)
-    return FUNCTIONS["where"](kept, x, FUNCTIONS["cast"](0, dtype_of(x)))
+    kept = FUNCTIONS[compare](add(row, k), column)
+    return where(kept, x, cast(0, dtype_of(x)))
 
 
 @function
@@ -223,7 +226,7 @@ def diag(x: Any, k: int = 0) -> Any:
     """The k-th diagonal of a matrix, or the matrix that has a vector there."""
     have = shape_of(x)
     if len(have) == 2:
-        return FUNCTIONS["diagonal"](x, k)
+        return diagonal(x, k)
     if len(have) != 1:
         raise ArgumentError(f"diag of a tensor of {len(have)} axes; it takes one or two")
     length = have[0] + abs(k)
@@ -236,16 +239,16 @@ def diag(x: Any, k: int = 0) -> Any:
 @function
 def diagflat(x: Any, k: int = 0) -> Any:
     """The matrix with all elements of x on its k-th diagonal."""
-    return diag(FUNCTIONS["ravel"](x), k)
+    return diag(ravel(x), k)
 
 
 @function
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The sum of a diagonal of two axes."""
-    values = FUNCTIONS["diagonal"](x, offset, axis1, axis2)
+    values = diagonal(x, offset, axis1, axis2)
     small = dtype_of(values) in ("bool", "int8", "int16", "uint8", "uint16")
     if small:
-        values = FUNCTIONS["cast"](values, "uint32" if dtype_of(values).startswith("u") else "int32")
+        values = cast(values, "uint32" if dtype_of(values).startswith("u") else "int32")
     return FUNCTIONS["sum"](values, axis=-1)
 
 
@@ -264,9 +267,9 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: Any = None, sparse:
         x = np.asarray(x, np.int32)
     rank = len(shape_of(x))
     place = one_axis(axis, rank + 1)
-    classes = expand_dims(x if dtype_of(x) in ("int32", "int64") else FUNCTIONS["cast"](x, "int32"), place)
+    classes = expand_dims(x if dtype_of(x) in ("int32", "int64") else cast(x, "int32"), place)
     line = iota(shape=(1,) * place + (num_classes,) + (1,) * (rank - place), axis=place, dtype=dtype_of(classes))
-    return FUNCTIONS["cast"](FUNCTIONS["equal"](classes, line), standard_dtype(dtype))
+    return cast(equal(classes, line), standard_dtype(dtype))
 
 
 @function

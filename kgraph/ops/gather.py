@@ -10,6 +10,8 @@ import numpy as np
 from kgraph.errors import DTypeError, RangeError, ShapeError
 from kgraph.index import Index, Operand, Read, choose, index
 from kgraph.op import FUNCTIONS, Op, first_as_it_is
+from kgraph.ops.arithmetic import add, cast, multiply, where
+from kgraph.ops.compare import equal, less
 from kgraph.ops.move import broadcast_to, iota, reshape, shape_of, shown
 from kgraph.sizes import Dim, Shape, broadcast_shapes, product
 from kgraph.trace import Symbol, as_symbol, primitive
@@ -110,7 +112,7 @@ def _along_vjp(g: Symbol, y: Symbol, x: Symbol, indices: Symbol, axis: int) -> t
     if indices.type.shape[axis] == 1:  # one element of each row: no scatter, so the gradient of a loss fuses
         places = wrap(indices, size)
         line = iota(shape=_with((1,) * x.type.rank, axis, size), axis=axis, dtype=places.type.dtype)
-        return FUNCTIONS["where"](FUNCTIONS["equal"](line, places), g, 0), None
+        return where(equal(line, places), g, 0), None
     shape = x.type.shape
     place = flat_places(wrap(indices, size), shape, g.type.shape, axis)
     count = product(shape)
@@ -127,10 +129,10 @@ def wrap(indices: Any, size: Dim) -> Any:
     """Indices, of at least 32 bits, with those from the end counted from the front."""
     dtype = standard_dtype(indices.dtype)
     if dtype in UNSIGNED:
-        return indices if dtype == "uint64" else FUNCTIONS["cast"](indices, "int64" if dtype == "uint32" else "int32")
+        return indices if dtype == "uint64" else cast(indices, "int64" if dtype == "uint32" else "int32")
     if dtype not in ("int32", "int64"):
-        indices = FUNCTIONS["cast"](indices, "int32")
-    return FUNCTIONS["where"](FUNCTIONS["less"](indices, 0), FUNCTIONS["add"](indices, size), indices)
+        indices = cast(indices, "int32")
+    return where(less(indices, 0), add(indices, size), indices)
 
 
 def index_dtype(count: Dim) -> str:
@@ -145,12 +147,12 @@ def flat_places(along: Any, shape: Shape, result: Shape, axis: int) -> Any:
     stride: Dim = 1
     for place in reversed(range(len(shape))):
         if place == axis:
-            line = FUNCTIONS["cast"](along, dtype)
+            line = cast(along, dtype)
         else:
             line = iota(shape=_with((1,) * len(shape), place, result[place]), axis=place, dtype=dtype)
         if shape[place] != 1 or place == axis:
-            line = FUNCTIONS["multiply"](line, stride) if stride != 1 else line
-            total = line if total is None else FUNCTIONS["add"](line, total)
+            line = multiply(line, stride) if stride != 1 else line
+            total = line if total is None else add(line, total)
         stride = shape[place] * stride
     return broadcast_to(total, shape=result) if shape_of(total) != result else total
 

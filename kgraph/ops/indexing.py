@@ -11,6 +11,8 @@ import numpy as np
 from kgraph.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from kgraph.op import FUNCTIONS
 from kgraph.ops import gather, move
+from kgraph.ops.arithmetic import add, cast, multiply, where
+from kgraph.ops.creating import ones
 from kgraph.ops.gather import wrap
 from kgraph.ops.move import shape_of, shown
 from kgraph.ops.scattering import scatter_set
@@ -58,7 +60,7 @@ def slice(inputs: Any, start_indices: Any, shape: Any) -> Any:
     fixed = tuple(0 if isinstance(start, Symbol) else start for start in starts)
     for axis, start in enumerate(starts):
         if isinstance(start, Symbol):
-            inputs = take(inputs, FUNCTIONS["add"](_line(wanted[axis]), start), axis)
+            inputs = take(inputs, add(_line(wanted[axis]), start), axis)
     return move.slice_(inputs, starts=fixed, sizes=wanted, steps=(1,) * len(have))
 
 
@@ -73,8 +75,8 @@ def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
         return _update_at(inputs, starts, updates)
     high = tuple(dim - start - size for dim, start, size in zip(have, starts, block, strict=True))
     ends = {"low": tuple(starts), "high": high, "interior": (0,) * len(have)}
-    inside = move.pad(FUNCTIONS["ones"](block, "bool"), False, **ends)
-    return FUNCTIONS["where"](inside, move.pad(FUNCTIONS["cast"](updates, _dtype(inputs)), 0, **ends), inputs)
+    inside = move.pad(ones(block, "bool"), False, **ends)
+    return where(inside, move.pad(cast(updates, _dtype(inputs)), 0, **ends), inputs)
 
 
 def _dtype(x: Any) -> str:
@@ -87,7 +89,7 @@ def _update_at(inputs: Any, starts: Sequence[Any], updates: Any) -> Any:
     place: Any = 0
     for axis, (dim, start, size) in enumerate(zip(have, starts, block, strict=True)):
         along = move.iota(shape=(1,) * axis + (size,) + (1,) * (len(have) - axis - 1), axis=axis, dtype="int32")
-        place = FUNCTIONS["add"](FUNCTIONS["multiply"](place, dim), FUNCTIONS["add"](along, start))
+        place = add(multiply(place, dim), add(along, start))
     return reshape(scatter_set(ravel(inputs), ravel(place), ravel(updates), axis=0), have)
 
 
@@ -239,7 +241,7 @@ def _gathered(x: Any, indices: dict[int, Any]) -> tuple[Any, int, int]:
     place: Any = 0
     for axis in axes:
         one = wrap(as_symbol(indices[axis]), shape[axis])
-        place = FUNCTIONS["add"](FUNCTIONS["multiply"](place, shape[axis]), one)
+        place = add(multiply(place, shape[axis]), one)
     begin, end = axes[0], axes[0] + len(axes)
     x = moveaxis(x, axes, range(begin, end))
     count = product(shape[axis] for axis in axes)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.op import FUNCTIONS
 from kgraph.ops import move
+from kgraph.ops.arithmetic import mod, subtract
+from kgraph.ops.gather import take
 from kgraph.ops.move import part, shape_of, shown
 from kgraph.ops.shapes import broadcast_to, expand_dims, flip, many_axes, one_axis, ravel, reshape
 from kgraph.sizes import Dim, Size, divide, maximum, minimum
@@ -177,7 +178,7 @@ def _continued(x: Any, axis: int, before: int, after: int, mode: str) -> Any:
         if length <= skipped:
             raise ShapeError(f"pad of {shown(shape_of(x))} by {mode}: axis {axis} has too few elements")
         order: Any = np.pad(np.arange(length, dtype=np.int32), (before, after), mode=mode)  # type: ignore[call-overload]
-        return FUNCTIONS["take"](x, order, axis)
+        return take(x, order, axis=axis)
     if mode == "edge":
         first, last = part(x, axis, 0, 1), part(x, axis, length - 1, 1)
         ends = [_stretched(first, axis, before), _stretched(last, axis, after)]
@@ -221,7 +222,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     if not isinstance(counts, Size) and counts.size != 1:
         if counts.shape != (have[place],):
             raise ShapeError(f"repeat of {shown(have)}: axis {place} has {have[place]} elements, repeats {counts.size}")
-        return FUNCTIONS["take"](x, np.repeat(np.arange(counts.size, dtype=np.int32), counts), place)
+        return take(x, np.repeat(np.arange(counts.size, dtype=np.int32), counts), axis=place)
     times = counts if isinstance(counts, Size) else int(counts.reshape(()))
     many = (*have[: place + 1], times, *have[place + 1 :])
     whole = (*have[:place], have[place] * times, *have[place + 1 :])
@@ -244,7 +245,7 @@ def _rolled(x: Any, by: int, axis: int) -> Any:
     length = shape_of(x)[axis]
     if isinstance(length, Size):
         places = move.iota(shape=(length,), axis=0, dtype="int32")
-        return FUNCTIONS["take"](x, FUNCTIONS["mod"](FUNCTIONS["subtract"](places, by), length), axis)
+        return take(x, mod(subtract(places, by), length), axis=axis)
     by = by % length if length else 0
     if by == 0:
         return x

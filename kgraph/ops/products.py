@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, KGraphError, ShapeError
-from kgraph.op import FUNCTIONS
 from kgraph.ops import contract
-from kgraph.ops.creating import dtype_of
+from kgraph.ops.arithmetic import cast, multiply, subtract
+from kgraph.ops.compare import not_equal
+from kgraph.ops.creating import dtype_of, zeros_like
 from kgraph.ops.equation import canonical, from_lists
+from kgraph.ops.joining import stack, unstack
 from kgraph.ops.move import shape_of, shown
-from kgraph.ops.shapes import expand_dims, many_axes, one_axis, ravel
+from kgraph.ops.shapes import expand_dims, many_axes, moveaxis, one_axis, ravel, reshape
 from kgraph.trace import Symbol, explain, function, user_line
 
 
@@ -31,10 +33,10 @@ def contracted(spec: str, *operands: Any) -> Any:
         raise
     kinds = {dtype_of(x) for x in operands}
     if kinds == {"bool"}:
-        counted = contract.einsum(*(FUNCTIONS["cast"](x, "int32") for x in operands), spec=spec)
-        return FUNCTIONS["not_equal"](counted, 0)
+        counted = contract.einsum(*(cast(x, "int32") for x in operands), spec=spec)
+        return not_equal(counted, 0)
     if kinds == {"int8"} and len(operands) > 1:
-        operands = tuple(FUNCTIONS["cast"](x, "int32") for x in operands)
+        operands = tuple(cast(x, "int32") for x in operands)
     return contract.einsum(*operands, spec=spec)
 
 
@@ -88,7 +90,7 @@ def dot(x1: Any, x2: Any) -> Any:
     """The sum over the last axis of x1 and the second last of x2 (the only one of a vector); numbers multiply."""
     left, right = len(shape_of(x1)), len(shape_of(x2))
     if not left or not right:
-        return FUNCTIONS["multiply"](x1, x2)
+        return multiply(x1, x2)
     return tensordot(x1, x2, ((left - 1,), (max(right - 2, 0),)))
 
 
@@ -150,7 +152,7 @@ def inner(x1: Any, x2: Any) -> Any:
     """The sum over the last axes of both; numbers multiply."""
     left, right = len(shape_of(x1)), len(shape_of(x2))
     if not left or not right:
-        return FUNCTIONS["multiply"](x1, x2)
+        return multiply(x1, x2)
     return tensordot(x1, x2, ((left - 1,), (right - 1,)))
 
 
@@ -165,9 +167,9 @@ def kron(x1: Any, x2: Any) -> Any:
     """The Kronecker product: x2 in blocks, times the elements of x1."""
     rank = max(len(shape_of(x1)), len(shape_of(x2)))
     shapes = [(1,) * (rank - len(shape_of(x))) + tuple(shape_of(x)) for x in (x1, x2)]
-    one = FUNCTIONS["reshape"](x1, [size for dim in shapes[0] for size in (dim, 1)])
-    other = FUNCTIONS["reshape"](x2, [size for dim in shapes[1] for size in (1, dim)])
-    return FUNCTIONS["reshape"](FUNCTIONS["multiply"](one, other), [a * b for a, b in zip(*shapes, strict=True)])
+    one = reshape(x1, [size for dim in shapes[0] for size in (dim, 1)])
+    other = reshape(x2, [size for dim in shapes[1] for size in (1, dim)])
+    return reshape(multiply(one, other), [a * b for a, b in zip(*shapes, strict=True)])
 
 
 @function
@@ -175,7 +177,7 @@ def cross(x1: Any, x2: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, a
     """The vector product along an axis of 3 elements (or 2, their third being 0)."""
     if axis is not None:
         axisa = axisb = axisc = axis
-    one, other = FUNCTIONS["moveaxis"](x1, axisa, -1), FUNCTIONS["moveaxis"](x2, axisb, -1)
+    one, other = moveaxis(x1, axisa, -1), moveaxis(x2, axisb, -1)
     sizes = shape_of(one)[-1], shape_of(other)[-1]
     if not set(sizes) <= {2, 3}:
         raise ShapeError(f"cross of vectors with {sizes[0]} and {sizes[1]} elements; they need 2 or 3")
@@ -183,13 +185,13 @@ def cross(x1: Any, x2: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, a
     pairs = ((1, 2), (2, 0), (0, 1))
     if sizes == (2, 2):
         return _minor(a, b, 0, 1)
-    return FUNCTIONS["moveaxis"](FUNCTIONS["stack"]([_minor(a, b, i, j) for i, j in pairs], -1), -1, axisc)
+    return moveaxis(stack([_minor(a, b, i, j) for i, j in pairs], -1), -1, axisc)
 
 
 def _components(x: Any) -> list[Any]:
-    parts = FUNCTIONS["unstack"](x, axis=-1)
-    return parts if len(parts) == 3 else [*parts, FUNCTIONS["zeros_like"](parts[0])]
+    parts = unstack(x, axis=-1)
+    return parts if len(parts) == 3 else [*parts, zeros_like(parts[0])]
 
 
 def _minor(a: list[Any], b: list[Any], i: int, j: int) -> Any:
-    return FUNCTIONS["subtract"](FUNCTIONS["multiply"](a[i], b[j]), FUNCTIONS["multiply"](a[j], b[i]))
+    return subtract(multiply(a[i], b[j]), multiply(a[j], b[i]))

@@ -10,7 +10,13 @@ import numpy as np
 from kgraph.errors import ArgumentError, DTypeError, ShapeError
 from kgraph.index import Apply, Index, Operand, flatten
 from kgraph.op import FUNCTIONS, Op
+from kgraph.ops.arithmetic import add, cast, mod, multiply, negative, subtract, where
+from kgraph.ops.compare import less, right_shift
+from kgraph.ops.creating import ones
 from kgraph.ops.move import shape_of, shown
+from kgraph.ops.normal import erfinv
+from kgraph.ops.shapes import expand_dims
+from kgraph.ops.transcendental import log
 from kgraph.sizes import Shape
 from kgraph.trace import primitive
 from kgraph.types import FLOATS, TensorType, numpy_dtype
@@ -75,10 +81,10 @@ def unit(seed: Any, shape: Shape, dtype: str, centred: bool = False) -> Any:
         raise DTypeError(f"random numbers of dtype {dtype}: it must be a float type")
     digits = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 32}[dtype]
     digits -= centred and dtype != "float64"  # one for the half
-    number = FUNCTIONS["cast"](FUNCTIONS["right_shift"](random_bits(seed, shape=shape), np.uint32(32 - digits)), dtype)
+    number = cast(right_shift(random_bits(seed, shape=shape), np.uint32(32 - digits)), dtype)
     if centred:
-        number = FUNCTIONS["add"](number, 0.5)
-    return FUNCTIONS["multiply"](number, 2.0**-digits)
+        number = add(number, 0.5)
+    return multiply(number, 2.0**-digits)
 
 
 def uniform_of(seed: Any, shape: Shape, low: Any, high: Any, dtype: str) -> Any:
@@ -87,26 +93,26 @@ def uniform_of(seed: Any, shape: Shape, low: Any, high: Any, dtype: str) -> Any:
     if isinstance(low, (int, float)) and isinstance(high, (int, float)):
         if (low, high) == (0, 1):
             return number
-        return FUNCTIONS["add"](FUNCTIONS["multiply"](number, float(high) - float(low)), float(low))
-    low, high = FUNCTIONS["cast"](low, dtype), FUNCTIONS["cast"](high, dtype)
-    return FUNCTIONS["add"](FUNCTIONS["multiply"](number, FUNCTIONS["subtract"](high, low)), low)
+        return add(multiply(number, float(high) - float(low)), float(low))
+    low, high = cast(low, dtype), cast(high, dtype)
+    return add(multiply(number, subtract(high, low)), low)
 
 
 def normal_of(seed: Any, shape: Shape, dtype: str, cut: float = math.inf) -> Any:
     """Standard normal numbers, by the inverse of their distribution function; cut: none beyond so many deviations."""
     work = dtype if dtype in ("float32", "float64") else "float32"
     reach = math.erf(cut / math.sqrt(2.0))
-    number = FUNCTIONS["subtract"](FUNCTIONS["multiply"](unit(seed, shape, work, centred=True), 2 * reach), reach)
-    drawn = FUNCTIONS["multiply"](FUNCTIONS["erfinv"](number), math.sqrt(2.0))
-    return drawn if dtype == work else FUNCTIONS["cast"](drawn, dtype)
+    number = subtract(multiply(unit(seed, shape, work, centred=True), 2 * reach), reach)
+    drawn = multiply(erfinv(number), math.sqrt(2.0))
+    return drawn if dtype == work else cast(drawn, dtype)
 
 
 def chance(seed: Any, shape: Shape, probability: float) -> Any:
     """True with this probability: a comparison of words, so no float is made."""
     words = round(probability * 2**32)
     if words >= 2**32:
-        return FUNCTIONS["ones"](shape, "bool")
-    return FUNCTIONS["less"](random_bits(seed, shape=shape), np.uint32(max(words, 0)))
+        return ones(shape, "bool")
+    return less(random_bits(seed, shape=shape), np.uint32(max(words, 0)))
 
 
 def integers_of(seed: Any, shape: Shape, low: int, high: int, dtype: str) -> Any:
@@ -118,21 +124,21 @@ def integers_of(seed: Any, shape: Shape, low: int, high: int, dtype: str) -> Any
         raise ArgumentError(f"randint from {low} to {high}: there must be 1 to 2**32 numbers to choose from")
     bits = random_bits(seed, shape=shape)
     if high - low < 2**32:
-        bits = FUNCTIONS["mod"](bits, np.uint32(high - low))
-    return FUNCTIONS["add"](FUNCTIONS["cast"](bits, dtype), np.asarray(low, kind))
+        bits = mod(bits, np.uint32(high - low))
+    return add(cast(bits, dtype), np.asarray(low, kind))
 
 
 def dropped(seed: Any, inputs: Any, rate: float, noise_shape: Shape, dtype: str) -> Any:
     """inputs with elements set to 0 with probability rate, and the others scaled by 1 / (1 - rate)."""
     kept = chance(seed, noise_shape, 1.0 - rate)
-    scaled = FUNCTIONS["multiply"](inputs, 1.0 / (1.0 - rate)) if rate < 1 else inputs
-    return FUNCTIONS["where"](kept, scaled, FUNCTIONS["cast"](0, dtype))
+    scaled = multiply(inputs, 1.0 / (1.0 - rate)) if rate < 1 else inputs
+    return where(kept, scaled, cast(0, dtype))
 
 
 def classes_of(seed: Any, logits: Any, num_samples: int, dtype: str) -> Any:
     """Classes drawn with probabilities softmax(logits): (batch, classes) gives (batch, num_samples). Gumbel's way."""
     batch, classes = shape_of(logits)
     noise = unit(seed, (batch, num_samples, classes), "float32", centred=True)
-    gumbel = FUNCTIONS["negative"](FUNCTIONS["log"](FUNCTIONS["negative"](FUNCTIONS["log"](noise))))
-    best = FUNCTIONS["argmax"](FUNCTIONS["add"](FUNCTIONS["expand_dims"](logits, 1), gumbel), axis=-1)
-    return FUNCTIONS["cast"](best, dtype)
+    gumbel = negative(log(negative(log(noise))))
+    best = FUNCTIONS["argmax"](add(expand_dims(logits, 1), gumbel), axis=-1)
+    return cast(best, dtype)

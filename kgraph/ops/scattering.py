@@ -8,9 +8,13 @@ import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.op import FUNCTIONS, Op
+from kgraph.ops.arithmetic import add, cast, multiply, where
+from kgraph.ops.compare import equal
+from kgraph.ops.creating import zeros
 from kgraph.ops.gather import check_indices, check_integers, index_dtype, take, wrap, zeros_of
-from kgraph.ops.move import broadcast_to, iota, shape_of, shown
-from kgraph.ops.shapes import dims, reshape
+from kgraph.ops.joining import split
+from kgraph.ops.move import iota, shape_of, shown
+from kgraph.ops.shapes import broadcast_to, dims, expand_dims, reshape, squeeze
 from kgraph.sizes import Shape, Size, product, unify
 from kgraph.trace import Symbol, as_symbol, function, primitive
 from kgraph.types import TensorType, promote, standard_dtype
@@ -69,7 +73,7 @@ def _set_vjp(g: Symbol, y: Symbol, base: Symbol, indices: Symbol, updates: Symbo
     back = take(g, indices, axis=axis)
     if not _distinct(indices):
         winner = reshape(_winners(indices, base.type.shape[axis]), _placed(indices.type.shape, updates.type.rank, axis))
-        back = FUNCTIONS["where"](winner, back, 0)
+        back = where(winner, back, 0)
     return kept, None, back
 
 
@@ -86,7 +90,7 @@ def _winners(indices: Symbol, size: Any) -> Symbol:
     flat = reshape(indices, (count,))
     order = iota(shape=(count,), axis=0, dtype="int32")
     last = scatter_set(broadcast_to(as_symbol(-1, "int32"), shape=(size,)), flat, order, axis=0)
-    return reshape(FUNCTIONS["equal"](take(last, flat, axis=0), order), indices.type.shape)
+    return reshape(equal(take(last, flat, axis=0), order), indices.type.shape)
 
 
 def _placed(shape: Shape, rank: int, axis: int) -> Shape:
@@ -121,9 +125,9 @@ def flat_indices(indices: Any, shape: Shape) -> tuple[Any, Shape]:
     axis = len(shape_of(indices)) - 1
     flat = None
     for place, size in enumerate(named):
-        column = FUNCTIONS["squeeze"](FUNCTIONS["split"](indices, depth, axis)[place], axis)
-        column = FUNCTIONS["cast"](wrap(column, size), index_dtype(product(named))) if depth > 1 else column
-        flat = column if flat is None else FUNCTIONS["add"](FUNCTIONS["multiply"](flat, size), column)
+        column = squeeze(split(indices, depth, axis)[place], axis)
+        column = cast(wrap(column, size), index_dtype(product(named))) if depth > 1 else column
+        flat = column if flat is None else add(multiply(flat, size), column)
     return flat, (product(named), *rest)
 
 
@@ -132,8 +136,7 @@ def scatter(indices: Any, values: Any, shape: Any) -> Any:
     """Zeros of this shape with the values added at indices: (..., k), each row naming k leading axes."""
     wanted = dims(shape)
     kind = values.dtype if hasattr(values, "dtype") else np.asarray(values).dtype
-    zeros = FUNCTIONS["zeros"](wanted, standard_dtype(kind))
-    return _written(scatter_add, zeros, indices, values)
+    return _written(scatter_add, zeros(wanted, standard_dtype(kind)), indices, values)
 
 
 @function
@@ -152,7 +155,7 @@ def _written(write: Any, base: Any, indices: Any, updates: Any) -> Any:
     shape = shape_of(base)
     flat, merged = flat_indices(indices, shape)
     wanted = (*shape_of(flat), *merged[1:])
-    updates = FUNCTIONS["broadcast_to"](updates, wanted) if shape_of(updates) != wanted else updates
+    updates = broadcast_to(updates, wanted) if shape_of(updates) != wanted else updates
     return reshape(write(reshape(base, merged), flat, updates, axis=0), shape)
 
 
@@ -161,7 +164,7 @@ def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, so
     """Sums of the slices of data, along axis 0, that carry the same id; result: (num_segments, ...)."""
     count = _segments(segment_ids, num_segments)
     kind = standard_dtype(data.dtype) if hasattr(data, "dtype") else standard_dtype(np.asarray(data).dtype)
-    return scatter_add(FUNCTIONS["zeros"]((count, *shape_of(data)[1:]), kind), segment_ids, data, axis=0)
+    return scatter_add(zeros((count, *shape_of(data)[1:]), kind), segment_ids, data, axis=0)
 
 
 @function
@@ -170,10 +173,10 @@ def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, so
     count = _segments(segment_ids, num_segments)
     rank = len(shape_of(data))
     ids = reshape(segment_ids, (1, *shape_of(segment_ids), *(1,) * (rank - 1)))
-    same = FUNCTIONS["equal"](ids, iota(shape=(count, *(1,) * rank), axis=0, dtype="int32"))
+    same = equal(ids, iota(shape=(count, *(1,) * rank), axis=0, dtype="int32"))
     kind = np.dtype(standard_dtype(data.dtype if hasattr(data, "dtype") else np.asarray(data).dtype))
     least = -np.inf if kind.kind == "f" else False if kind.kind == "b" else int(np.iinfo(kind).min)
-    return FUNCTIONS["max"](FUNCTIONS["where"](same, FUNCTIONS["expand_dims"](data, 0), least), axis=1)
+    return FUNCTIONS["max"](where(same, expand_dims(data, 0), least), axis=1)
 
 
 def _segments(segment_ids: Any, num_segments: int | None) -> Any:

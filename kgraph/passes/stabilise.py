@@ -20,7 +20,7 @@ from kgraph.rewrite import Rule, number_of, rewrite, row
 from kgraph.trace import Symbol
 
 clip_low, clip_high = row("maximum"), row("minimum")
-exp, log, log1p, sigmoid, softplus = map(row, ("exp", "log", "log1p", "sigmoid", "softplus"))
+exp, expm1, log, log1p, sigmoid, softplus = map(row, ("exp", "expm1", "log", "log1p", "sigmoid", "softplus"))
 total = row("sum")
 
 
@@ -53,10 +53,41 @@ def log_clipped(logarithm: Symbol, low: float, high: float) -> Any:
     return clip(logarithm, float(bounds[0]), float(bounds[1]))
 
 
+def log_sigmoid(x: Symbol) -> Any:
+    """log(1 / (1 + exp(-x)))."""
+    return -softplus(-x)
+
+
 RULES = (
-    rule(
-        "softmax that sums to 1",
-        lambda x, axes: softmax(x, axes) / total(softmax(x, axes), axes=axes, keepdims=True),
-        lambda x, axes: softmax(x, axes),
-    ),
-)
+    rule("softmax that is divided by its sum",
+         lambda x, axes: softmax(x, axes) / total(softmax(x, axes), axes=axes, keepdims=True),
+         lambda x, axes: softmax(x, axes)),
+    rule("log of softmax",
+         lambda x, axes: log(softmax(x, axes)),
+         lambda x, axes: log_softmax(x, axes)),
+    rule("log of clipped softmax",
+         lambda x, axes, low, high: log(clip(softmax(x, axes), low, high)),
+         lambda x, axes, low, high: log_clipped(log_softmax(x, axes), number_of(low), number_of(high)),
+         not_probabilities),
+    rule("log of sigmoid",
+         lambda x: log(sigmoid(x)),
+         lambda x: log_sigmoid(x)),
+    rule("log of 1 - sigmoid",
+         lambda x: log(1 - sigmoid(x)),
+         lambda x: -softplus(x)),
+    rule("log of clipped sigmoid",
+         lambda x, low, high: log(clip(sigmoid(x), low, high)),
+         lambda x, low, high: log_clipped(log_sigmoid(x), number_of(low), number_of(high)),
+         not_probabilities),
+    rule("log of 1 - clipped sigmoid",
+         lambda x, low, high: log(1 - clip(sigmoid(x), low, high)),
+         lambda x, low, high: log_clipped(-softplus(x), 1 - number_of(high), 1 - number_of(low)),
+         not_probabilities),
+    rule("log of 1 + exp", lambda x: log(1 + exp(x)), lambda x: softplus(x)),
+    rule("log1p of exp", lambda x: log1p(exp(x)), lambda x: softplus(x)),
+    rule("log of 1 + x", lambda x: log(1 + x), lambda x: log1p(x)),
+    rule("log of exp", lambda x: log(exp(x)), lambda x: x),
+    rule("exp - 1", lambda x: exp(x) - 1, lambda x: expm1(x)),
+    rule("1 / (1 + exp(-x))", lambda x: 1 / (1 + exp(-x)), lambda x: sigmoid(x)),
+    rule("exp(x) / (1 + exp(x))", lambda x: exp(x) / (1 + exp(x)), lambda x: sigmoid(x)),
+)  # fmt: skip
