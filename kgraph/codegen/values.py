@@ -123,8 +123,8 @@ class Values:
 
     def _atom(self, atom: Any, arguments: list[str]) -> Index:
         if isinstance(atom, (Read, Choose, Apply)):
-            text = f"int64({self._moved(atom, arguments, "int64")})"
-            return Index(((Loop(text, 1 << 62), 1),))
+            text = self._moved(atom, arguments, "int64")
+            return Index(((Loop(f"int64({text})", 1 << 62), 1),))
         if isinstance(atom, Floor):
             return Index(((replace(atom, value=self._inner(atom.value, arguments)), 1),))
         return Index(((atom, 1),))

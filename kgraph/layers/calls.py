@@ -355,7 +355,7 @@ def masks_after(layer: Any, first: Any, given: Any, outputs: Any) -> list[Any]:
 
 def replace_arguments(bound: inspect.BoundArguments, values: dict[str, Any]) -> inspect.BoundArguments:
     """The same call with other values."""
-    return inspect.BoundArguments(bound.signature, values)  # type: ignore[arg-type]
+    return inspect.BoundArguments(bound.signature, values)
 
 
 def name_the_layer(error: Exception, layer: Any, inputs: list[tuple[Symbol, Any]]) -> None:

@@ -55,7 +55,7 @@ class InputLayer(Layer):
         self.note_call(call)
 
     @property
-    def dtype(self) -> str:  # type: ignore[override]
+    def dtype(self) -> str:
         """The dtype that data given for this input is converted to."""
         return self._dtype
 

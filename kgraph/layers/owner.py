@@ -21,6 +21,7 @@ class Owner:
     Their order is that of assignment, as in Keras: it is the order of `get_weights`.
     """
 
+    _name: str
     _trainable_own: list[Variable]
     _other_own: list[Variable]
     _sublayers: list[Any]
@@ -145,11 +146,11 @@ class Owner:
         """Take these values, in the order of `weights`. ShapeError before anything is written if they do not fit."""
         values, own = [np.asarray(value) for value in weights], self.weights
         if len(values) != len(own):
-            raise ShapeError(f"layer {self.name!r} has {len(own)} weights and was given {len(values)} values")
+            raise ShapeError(f"layer {self._name!r} has {len(own)} weights and was given {len(values)} values")
         for weight, value in zip(own, values, strict=True):
             if value.shape != weight.shape:
                 raise ShapeError(
-                    f"layer {self.name!r}: weight {weight.path} has shape {weight.shape}, not {value.shape}"
+                    f"layer {self._name!r}: weight {weight.path} has shape {weight.shape}, not {value.shape}"
                 )
         for weight, value in zip(own, values, strict=True):
             weight.assign(value)

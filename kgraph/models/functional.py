@@ -11,7 +11,7 @@ from kgraph.layers.input import InputLayer
 from kgraph.layers.layer import Layer
 from kgraph.layers.spec import InputSpec
 from kgraph.models.model import Model
-from kgraph.models.steps import bound_sizes, check_names, find_steps, layers_in_order, masked, replay
+from kgraph.models.steps import Step, bound_sizes, check_names, find_steps, layers_in_order, masked, replay
 from kgraph.sizes import Dim
 from kgraph.trace import Symbol
 
@@ -23,6 +23,10 @@ class Functional(Model):
     something else than the inputs, and for two layers of one name.
     """
 
+    _nested_inputs: Any
+    _nested_outputs: Any
+    _steps: list[Step]
+    _layers_in_order: list[Layer]
     _locks = False
 
     def __init__(

@@ -22,8 +22,13 @@ class Sequential(Model):
     first call. A layer that is added twice shares its weights.
     """
 
+    _stack: list[Layer]
+    _bottom: InputLayer | None
+    _values: list[Any]  # the symbols after each layer, once the input is known
+    _functional: Functional | None
+    _input_dtype: str | None
     _locks = False
-    builds_in_call = False  # type: ignore[assignment]
+    builds_in_call = False
 
     def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
         super().__init__(trainable=trainable, name=name)
@@ -31,8 +36,8 @@ class Sequential(Model):
         self.autocast = False
         keep = object.__setattr__
         keep(self, "_stack", [])
-        keep(self, "_bottom", None)  # the InputLayer
-        keep(self, "_values", [])  # the symbols after each layer, once the input is known
+        keep(self, "_bottom", None)
+        keep(self, "_values", [])
         keep(self, "_functional", None)
         keep(self, "_input_dtype", None)
         for layer in layers or ():
@@ -101,7 +106,8 @@ class Sequential(Model):
     def _renew(self) -> None:
         made = None
         if self._values and all(isinstance(leaf, Symbol) for leaf in tree.flatten(self._values[-1])):
-            made = Functional(self._bottom.output, self._values[-1], name=self.name)  # type: ignore[union-attr]
+            assert self._bottom is not None
+            made = Functional(self._bottom.output, self._values[-1], name=self.name)
         object.__setattr__(self, "_functional", made)
         self.built = made is not None
 

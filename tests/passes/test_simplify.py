@@ -65,9 +65,12 @@ FIRES: dict[str, tuple[Callable[..., Any], list[Any], list[str]]] = {
     "reshapes": (lambda x: reshape(reshape(x, shape=(4, N)), shape=(2, 2, N)), [F32], ["reshape"]),
     "reshape there and back": (lambda x: tanh(reshape(reshape(x, shape=(4, N)), shape=(N, 4))), [F32], ["tanh"]),
     "broadcast to its own shape": (lambda x: tanh(broadcast_to(x, shape=(N, 4))), [F32], ["tanh"]),
-    "broadcasts": (lambda x: broadcast_to(broadcast_to(x, shape=(N, 4)), shape=(2, N, 4)), [(4,)], ["broadcast_to"]),
+    "broadcasts": (lambda x: broadcast_to(broadcast_to(x, shape=(3, 4)), shape=(2, 3, 4)), [(4,)], ["broadcast_to"]),
     "broadcast of an operand": (lambda x, y: broadcast_to(x, shape=(N, 4)) - y, [(4,), F32], ["subtract"]),
     "broadcast of the other": (lambda x, y: y / broadcast_to(x, shape=(N, 4)), [(4,), F32], ["divide"]),
+    "broadcasts of both, of which one makes the shape": (
+        lambda x: broadcast_to(x, shape=(4, 4)) * broadcast_to(exp(x), shape=(4, 4)), [(4,)],
+        ["exp", "broadcast_to", "multiply"]),
     "slice of everything": (lambda x: tanh(slice_(x, starts=(0, 0), sizes=(N, 4), steps=(1, 1))), [F32], ["tanh"]),
     "slices": (
         lambda x: slice_(slice_(x, starts=(1, 8), sizes=(8, 4), steps=(1, -2)), starts=(1, 2), sizes=(3, 2),
@@ -106,8 +109,6 @@ STAYS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "concatenate of one twice": (lambda x: concatenate(x, x, axis=1), [F32]),
     "sum of max": (
         lambda x: sum_row(max_row(x, axes=(1,), keepdims=False), axes=(0,), keepdims=False), [(4, 4)]),
-    "a product that a broadcast makes larger": (
-        lambda x: broadcast_to(x, shape=(4, 4)) * broadcast_to(exp(x), shape=(4, 4)), [(4,)]),
     "where with a number": (lambda x: where(x > 0, x, 0.0), [F32]),
     "stop_gradient before the gradients": (lambda x: row("stop_gradient")(x), [F32]),
 }  # fmt: skip
