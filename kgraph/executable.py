@@ -182,8 +182,7 @@ class Executable:
         """The gradient program for targets of the shape the loss expects."""
         graph, count = self.definition.graph, self.definition.count
         outputs = [graph[name].tensor for name in graph.outputs[:count]]
-        kinds = [loss.target_type(kind) for loss, kind in zip(self.loss, outputs, strict=True)]
-        return self._with_loss([(kind.shape[1:], kind.dtype) for kind in kinds], False)
+        return self._with_loss([loss.target_type(kind) for loss, kind in zip(self.loss, outputs, strict=True)], False)
 
     def _with_loss(self, targets: list[Any], weighted: bool) -> Lowered:
         made = self.definition

@@ -355,8 +355,10 @@ def explain(error: KGraphError, op: str, inputs: Sequence[Symbol], origin: str) 
 
 
 def user_line() -> str:
-    """The nearest line outside kgraph: "mnist.py:14"."""
+    """The nearest line outside kgraph: "mnist.py:14". A definition that is replayed keeps the line it was made on."""
     frame = sys._getframe(1)
     while frame and (frame.f_code.co_filename.startswith(HERE) or frame.f_code.co_filename.startswith("<")):
+        if "origin_of_replay" in frame.f_code.co_varnames:
+            return frame.f_locals["origin_of_replay"]
         frame = frame.f_back  # type: ignore[assignment]
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else ""

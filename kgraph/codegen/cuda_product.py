@@ -149,17 +149,16 @@ def load(text: Source, name: str, schedule: Product, shape: Shape) -> None:
         with text.block(f"if {loop.name} < {loop.extent} and inner < {depth_of(schedule)}:"):
             text(*digits("inner", schedule.inner))
             text(f"element = {operand}[{place(name, loop.name, schedule, strides)}]")
-        text(f"{name}_tile[deep * {pitch(size)} + across] = element")
+        text(f"{name}_tile[uint64(deep * {pitch(size)} + across)] = element")
 
 
 def multiply(text: Source, shape: Shape) -> None:
-    """Add up what is in shared memory."""
-    with text.block(f"for deep in range({shape.depth}):"):
-        for name, side, count, size in (
-            ("left", "y", shape.rows, shape.height),
-            ("right", "x", shape.columns, shape.width),
-        ):
-            text(*(f"{name}{n} = {name}_tile[deep * {pitch(size)} + {side} * {count} + {n}]" for n in range(count)))
+    """Add up what is in shared memory. Unsigned indices cannot be negative: no code that lets -1 mean the last one."""
+    sides = (("left", "y", shape.rows, shape.height), ("right", "x", shape.columns, shape.width))
+    with text.block(f"for deep in range(uint64({shape.depth})):"):
+        for name, thread, count, size in sides:
+            text(f"at = deep * uint64({pitch(size)}) + uint64({thread}) * uint64({count})")
+            text(*(f"{name}{n} = {name}_tile[at{f' + uint64({n})' * (n > 0)}]" for n in range(count)))
         text(*(f"total{r}_{c} += left{r} * right{c}" for r in range(shape.rows) for c in range(shape.columns)))
 
 

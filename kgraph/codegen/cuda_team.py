@@ -18,7 +18,10 @@ from kgraph.sizes import Dim, product
 
 WARP = 32
 FULL_WARP = "0xFFFFFFFF"
-SMALL = ("bool", "int8", "int16", "uint8", "uint16")  # dtypes that shuffles do not take
+CARRIERS = {  # of dtypes that shuffles do not take: the ones in which their values pass between threads
+    **dict.fromkeys(("bool", "int8", "int16", "uint8", "uint16"), "int32"),
+    **dict.fromkeys(("uint32", "uint64"), "int64"),
+}
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,7 @@ def shuffles() -> list[int]:
 
 def carrier(dtype: str) -> str:
     """The dtype in which a value passes between threads."""
-    return "int32" if dtype in SMALL else dtype
+    return CARRIERS.get(dtype, dtype)
 
 
 def carried(one: Accumulator) -> str:
@@ -202,4 +205,4 @@ def carried(one: Accumulator) -> str:
 
 def held(one: Accumulator, passed: str) -> str:
     """What came from another thread, as the accumulator's dtype."""
-    return f"{constructor(one.dtype)}({passed})" if one.dtype in SMALL else passed
+    return f"{constructor(one.dtype)}({passed})" if one.dtype in CARRIERS else passed

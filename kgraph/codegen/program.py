@@ -38,6 +38,7 @@ class Program:
     """The CPU's kernels of one graph, in order. inputs and outputs are arrays of the right dtype, in C order."""
 
     def __init__(self, graph: Graph, threads: int | None = None, lower_only: bool = False) -> None:
+        _check_dtypes(graph)
         self.plan: Plan = plan(graph, tile_shape)
         self.threads = threads or config.num_threads()
         self._slots: dict[Any, int] = {}
@@ -158,6 +159,12 @@ class Program:
             else:
                 frame[slot] = resolve(what, sizes) if sizes or isinstance(what, int) else 0
         return frame
+
+
+def _check_dtypes(graph: Graph) -> None:
+    for node in graph:
+        if node.tensor.dtype in ("float16", "bfloat16"):
+            raise DTypeError(f"{node.name} is {node.tensor}: the CPU computes in float32 and float64; cast it to one of them")
 
 
 def aligned(size: int) -> np.ndarray:

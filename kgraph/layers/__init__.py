@@ -1,6 +1,6 @@
 """The layers of Keras 3, as weights and a call written with kgraph.ops."""
 
-from kgraph.layers.core import Activation, Dense, EinsumDense, Embedding, Identity, Lambda
+from kgraph.layers.core import Activation, Dense, EinsumDense, Embedding, Identity, Lambda, Masking
 from kgraph.layers.input import Input, InputLayer
 from kgraph.layers.layer import Layer
 from kgraph.layers.merging import (
@@ -45,6 +45,7 @@ __all__ = [
     "Lambda",
     "Layer",
     "LayerNormalization",
+    "Masking",
     "Maximum",
     "Minimum",
     "Multiply",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -194,6 +195,22 @@ class Identity(Layer):
         return inputs
 
 
+class Masking(Layer):
+    """Steps whose features all equal mask_value (0) are masked, and set to 0."""
+
+    def __init__(self, mask_value: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.mask_value = mask_value
+        self.supports_masking = True
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
+
+    def call(self, inputs: Any) -> Any:
+        kept = ops.any(ops.not_equal(inputs, self.mask_value), axis=-1, keepdims=True)
+        return ops.multiply(inputs, ops.cast(kept, inputs.dtype))
+
+
 class Lambda(Layer):
     """A function of the input written with kgraph.ops.
 
@@ -233,8 +250,6 @@ class Lambda(Layer):
 
 def accepted(function: Callable[..., Any]) -> frozenset[str]:
     """The names of a function's parameters; none where Python cannot tell."""
-    import inspect
-
     try:
         return frozenset(inspect.signature(function).parameters)
     except (TypeError, ValueError):

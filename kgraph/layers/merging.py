@@ -61,10 +61,13 @@ class Subtract(Merge):
 
 
 class Multiply(Merge):
-    """The product of its inputs; masked elements count as 1 where another input has a value."""
+    """The product of its inputs; masked elements count as 1, and as 0 where all inputs are masked."""
 
     def merge(self, inputs: list[Any]) -> Any:
-        return reduce(ops.multiply, inputs)
+        masks = [None if x.mask is None else spread(x.mask, x) for x in inputs]
+        kept = [x if mask is None else ops.where(mask, x, 1) for x, mask in zip(inputs, masks, strict=True)]
+        product = reduce(ops.multiply, kept)
+        return product if any(mask is None for mask in masks) else ops.where(reduce(ops.logical_or, masks), product, 0)
 
 
 class Average(Merge):
@@ -78,14 +81,14 @@ class Maximum(Merge):
     """The larger of its inputs, element by element."""
 
     def merge(self, inputs: list[Any]) -> Any:
-        return reduce(ops.maximum, inputs)
+        return chosen(ops.maximum, inputs)
 
 
 class Minimum(Merge):
     """The smaller of its inputs, element by element."""
 
     def merge(self, inputs: list[Any]) -> Any:
-        return reduce(ops.minimum, inputs)
+        return chosen(ops.minimum, inputs)
 
 
 class Concatenate(Merge):
@@ -143,6 +146,18 @@ class Dot(Merge):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None
+
+
+def chosen(function: Callable[..., Any], inputs: list[Any]) -> Any:
+    """function over the inputs, where masked elements give way to those of the other input."""
+    output, seen = inputs[0], None if inputs[0].mask is None else spread(inputs[0].mask, inputs[0])
+    for x in inputs[1:]:
+        mask = None if x.mask is None else spread(x.mask, x)
+        x = x if mask is None else ops.where(mask, x, output)
+        output = output if seen is None else ops.where(seen, output, x)
+        seen = None if mask is None or seen is None else ops.logical_or(seen, mask)
+        output = function(output, x)
+    return output
 
 
 def unit(x: Any, axis: int) -> Any:

@@ -113,7 +113,7 @@ def replay(steps: Iterable[Step], values: dict[int, Symbol], sizes: Mapping[str,
         if symbol.serial in values or symbol.op == "input":
             continue
         if symbol.call is not None:
-            replay_call(symbol.call, values)
+            replay_call(symbol.call, values, symbol.origin)
         elif symbol.op == "const":
             values[symbol.serial] = symbol
         elif symbol.op == "param":
@@ -124,8 +124,8 @@ def replay(steps: Iterable[Step], values: dict[int, Symbol], sizes: Mapping[str,
             values[symbol.serial] = replace(made, stem=symbol.stem, origin=symbol.origin)
 
 
-def replay_call(call: Any, values: dict[int, Symbol]) -> None:
-    """Call the layer again with the new symbols."""
+def replay_call(call: Any, values: dict[int, Symbol], origin_of_replay: str) -> None:
+    """Call the layer again with the new symbols. `trace.user_line` finds the line of the definition here."""
 
     def renewed(leaf: Any) -> Any:
         return values[leaf.serial] if isinstance(leaf, Symbol) else leaf

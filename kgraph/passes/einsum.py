@@ -135,7 +135,9 @@ def _operand(graph: Graph, name: str, view: View, labels: str) -> Operand:
     shape = graph[view.base].tensor.shape
     long = [axis for axis, size in enumerate(shape) if size != 1]
     if list(view.axes) == long:
-        return Operand(reference(graph, name), labels)
+        squeezed = len(long) < len(shape) and all(graph[one].op == "reshape" for one in view.through)
+        if squeezed or len(long) == len(shape):
+            return Operand(reference(graph, name if squeezed else view.base), labels)
     below = {axis: label for axis, label in zip(view.axes, labels, strict=True) if axis in long}
     value = _of_shape(reference(graph, view.base), tuple(shape[axis] for axis in long))
     return Operand(value, "".join(below[axis] for axis in long))

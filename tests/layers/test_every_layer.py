@@ -27,7 +27,7 @@ TABLE = [
     Case("Dense", {"units": 2, "kernel_regularizer": "L1L2", "kernel_constraint": "max_norm"}, (3, 5)),
     Case("EinsumDense", {"equation": "ab,bc->ac", "output_shape": 6}, (3, 5)),
     Case("EinsumDense", {"equation": "abc,cd->abd", "output_shape": (None, 6), "bias_axes": "d"}, (3, 4, 5)),
-    Case("EinsumDense", {"equation": "...x,xy->...y", "output_shape": 6, "bias_axes": "y"}, (3, 2, 4, 5)),
+    Case("EinsumDense", {"equation": "...x,xy->...y", "output_shape": 6, "bias_axes": "y"}, (3, 4, 4, 5)),
     Case("EinsumDense", {"equation": "abc,cde->abde", "output_shape": (None, 2, 3), "bias_axes": "de"}, (3, 4, 5)),
     Case("EinsumDense", {"equation": "abcd,cde->abe", "output_shape": (None, 6), "bias_axes": "e"}, (3, 4, 2, 5)),
     Case("EinsumDense", {"equation": "ab...,bc->ac...", "output_shape": 6, "bias_axes": "c"}, (3, 5, 4)),
@@ -38,6 +38,7 @@ TABLE = [
     Case("Identity", {}, (3, 5)),
     Case("Embedding", {"input_dim": 7, "output_dim": 4}, (3, 5), 7),
     Case("Embedding", {"input_dim": 7, "output_dim": 4, "mask_zero": True}, (3, 2, 5), 7),
+    Case("Masking", {"mask_value": 2.0}, (3, 4, 5)),
     Case("Dropout", {"rate": 0.0}, (3, 5)),
     Case("Dropout", {"rate": 0.5, "seed": 1}, (3, 5)),
     Case("Flatten", {}, (3, 2, 4, 5)),
@@ -217,3 +218,19 @@ def test_an_index_outside_the_table_is_an_error() -> None:
     layer = kg.layers.Embedding(4, 2)
     with pytest.raises(IndexError, match="4"):
         layer(np.array([[0, 4]]))
+
+
+@pytest.mark.parametrize("name", ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"])
+def test_masked_merges_are_those_of_keras(name: str) -> None:
+    def build(k: Any) -> Any:
+        a, b = k.Input((4,), dtype="int32"), k.Input((4,), dtype="int32")
+        table = k.layers.Embedding(5, 3, mask_zero=True)
+        merged = getattr(k.layers, name)()([table(a), table(b)])
+        return k.Model([a, b], merged), merged, table
+
+    ours, own, table = build(kg)
+    theirs, _, his = build(keras)
+    table.set_weights(his.get_weights())
+    x = [np.array([[1, 0, 2, 0], [3, 3, 0, 0]], "int32"), np.array([[1, 2, 0, 0], [0, 4, 1, 0]], "int32")]
+    np.testing.assert_allclose(ours(x), np.asarray(theirs(x)), rtol=1e-6)
+    assert own.mask is not None

@@ -94,7 +94,7 @@ def test_a_layer_never_called_has_no_output() -> None:
 
 def test_an_index_beyond_the_calls_is_an_error() -> None:
     layer, _, _ = twice_called()
-    with pytest.raises(ValueError, match="Asked to get output at node 2, but the layer lstm_1 has only 2 inbound nodes"):
+    with pytest.raises(ValueError, match="output at node 2, but the layer lstm_1 has only 2 inbound nodes"):
         layer.get_output_at(2)
 
 

@@ -111,7 +111,7 @@ def test_ops_between_layers_are_nodes(golden: Any) -> None:
 
 def test_a_model_is_called_on_other_sizes() -> None:
     steps = kg.Input((None, 4))
-    y = ops.reshape(steps, (-1, 4 * 2)) if False else ops.concatenate([steps, steps * 2.0], axis=1)
+    y = ops.concatenate([steps, steps * 2.0], axis=1)
     model = kg.Model(steps, kg.layers.Dense(3)(y))
     fixed = model(kg.Input((5, 4)))
     assert model.output_shape == (None, None, 3)
@@ -157,7 +157,7 @@ def test_outputs_without_their_inputs_are_named() -> None:
 def test_two_layers_of_one_name_are_named() -> None:
     x = kg.Input((8,), name="x")
     y = kg.layers.Activation("relu", name="same")(kg.layers.Dense(8, name="same")(x))
-    with pytest.raises(GraphError, match="'same' is used by two layers .* a Dense and a Activation"):
+    with pytest.raises(GraphError, match=r"'same' is used by two layers .* a Dense and a Activation"):
         kg.Model(x, y)
 
 
@@ -242,3 +242,12 @@ def test_the_summary_opens_models_inside(golden: Any) -> None:
     lines: list[str] = []
     nested(kg).summary(print_fn=lines.append, line_length=90, expand_nested=True)
     golden("\n".join(lines))
+
+
+def test_nodes_keep_the_lines_of_the_definition() -> None:
+    x = kg.Input((8,), name="x")
+    y = kg.layers.Dense(2, name="d")(x) * 2.0
+    made = y.origin
+    graph = kg.Model(x, y).graph
+    assert graph["d"].origin == graph["multiply"].origin == made
+    assert {node.origin for node in graph["d"].body if node.op == "einsum"} == {made}
