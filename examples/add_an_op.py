@@ -63,8 +63,8 @@ def main():
 
     value_error = float(np.abs(f(x) - net(x)).max())  # net(x) is the meaning: numpy, op by op
     _, gradients = g.value_and_grad(x, y)
-    bias = next(one for one in net.trainable_variables if one.path == "hidden/bias")
-    gradient = gradients[[one is bias for one in net.trainable_variables].index(True)]
+    bias = net.get_layer("hidden").bias
+    gradient = next(one for weight, one in zip(net.trainable_variables, gradients, strict=True) if weight is bias)
     expected = numerical_gradient(f, bias, lambda f: float(np.mean((f(x) - y) ** 2)))
     gradient_error = float(np.abs(gradient - expected).max())
     print(f"largest error of a value {value_error:.1e}, of a gradient {gradient_error:.1e}")

@@ -63,6 +63,7 @@ class _Backward:
         self.graph = graph
         self.wrt = wrt
         self.parts: dict[str, list[Symbol]] = {}  # a node -> what its readers have added to its gradient
+        self.items: dict[str, dict[int, Symbol]] = {}  # a node with several results -> the gradients of these
         self.names: dict[int, str] = {}  # the symbols that are in the graph
         self.assumed = {frozenset((a, b)) for a, b, _ in graph.assumed}
         self.depends = _reached(graph, wrt)
@@ -75,7 +76,10 @@ class _Backward:
         """Walk from the outputs to `wrt`; returns the names of the gradients."""
         found: dict[str, str] = {}
         for node in reversed(_before(self.graph, outputs)):
-            if node.name in self.parts and node.name in self.depends:
+            if node.name in self.items:
+                results = range(len(node.type))  # type: ignore[arg-type]
+                self.step(node, tuple(self.items[node.name].get(index) for index in results))
+            elif node.name in self.parts and node.name in self.depends:
                 found[node.name] = self.settle(node)
                 if self.graph.arguments(node.name):
                     self.step(node, reference(self.graph, found[node.name]))
@@ -89,9 +93,14 @@ class _Backward:
     def zeros(self, node: Node) -> str:
         return self.put(filled(0.0, node.tensor), f"grad/{node.name}", node.origin)
 
-    def step(self, node: Node, g: Symbol) -> None:
-        """Hand the gradient of a node on to its arguments."""
+    def step(self, node: Node, g: Any) -> None:
+        """Hand the gradient of a node on to its arguments. Of several results it is a tuple, with None for none."""
         graph, sources = self.graph, self.graph.arguments(node.name)
+        if node.op == "item":
+            known = self.items.setdefault(sources[0], {})
+            index = node.attrs["index"]
+            known[index] = record(OPS["add"], (known[index], g), {}) if index in known else g
+            return
         if not any(self.wanted(source) for source in sources):
             return
         rule = OPS[node.op].vjp if node.op in OPS else None
@@ -103,7 +112,8 @@ class _Backward:
                 self.give(source, self.named(fitted(part, x.type), f"grad/{node.name}", node.origin))
 
     def wanted(self, name: str) -> bool:
-        return name in self.depends and is_float(self.graph[name].tensor.dtype)
+        kind = self.graph[name].type
+        return name in self.depends and (isinstance(kind, tuple) or is_float(kind.dtype))
 
     def named(self, part: Symbol, scope: str, origin: str) -> Symbol:
         """The expression with all of it but the last step in the graph already, under the scope's name."""

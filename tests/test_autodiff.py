@@ -23,7 +23,7 @@ from kgraph.ops.products import einsum, matmul
 from kgraph.ops.transcendental import exp, log, sqrt, tanh
 from kgraph.rewrite import row
 from kgraph.sizes import N
-from kgraph.trace import as_symbol, record
+from kgraph.trace import Symbol, as_symbol, record
 from kgraph.types import TensorType, is_float
 from kgraph.variable import Variable
 
@@ -207,6 +207,30 @@ def test_an_op_without_a_gradient_is_named_with_its_origin(monkeypatch: pytest.M
     assert "bare(x0)" in notes
     assert "test_autodiff.py:" in notes
     assert gradients(graph, graph.outputs[0], []).outputs == graph.outputs, "where it is not on the way, it is no error"
+
+
+def test_an_op_with_several_results_gets_the_gradients_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_: list[Any] = []
+
+    def vjp(g: Any, y: Any, x: Any) -> Any:
+        given_.append(g)
+        return (g[0] * 2.0 + g[2],)
+
+    three = Op(name="three", kind="scan", type=lambda x: (x, x, x), numpy=lambda x: (x, x, x), vjp=vjp)
+    monkeypatch.setitem(OPS, "three", three)
+
+    def call(x: Any) -> Any:
+        node = record(three, (x,), {})
+        first, again, third = (Symbol("item", (node,), {"index": i}, x.type, f"three.{i}") for i in (0, 0, 2))
+        return total(exp(first) + again * third)
+
+    graph = made(call, (N, 3))
+    both = check(gradients(graph, graph.outputs[0], ["x0"]))
+    ((first, second, third),) = given_
+    assert second is None
+    assert first.op == "add", "of the two items that read the first result"
+    assert third.type == graph["x0"].type
+    assert both[both.outputs[1]].type == graph["x0"].type
 
 
 def test_pullback_takes_cotangents_of_the_outputs() -> None:

@@ -95,7 +95,7 @@ def test_show_prints_every_format(form: str, model_file: Path, capsys: pytest.Ca
 
 def test_show_stops_after_a_pass(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", f"{model_file}:build", "--after", "trace"]) == 0
-    assert "Dense(x, hidden/kernel, hidden/bias)" in capsys.readouterr().out
+    assert "Dense(x, hidden.kernel, hidden.bias)" in capsys.readouterr().out
     assert main(["show", f"{model_file}:build", "--after", "inline"]) == 0
     assert "einsum" in capsys.readouterr().out
 

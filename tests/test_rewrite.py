@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from graphs import made, ops, same
 
-from kgraph.ops.arithmetic import add, multiply, negative, square, subtract
+from kgraph.ops.arithmetic import add, negative, square, subtract
 from kgraph.ops.move import reshape, transpose
 from kgraph.ops.transcendental import exp, log, tanh
 from kgraph.rewrite import Rule, again, number_of, one_of, rewrite, row
@@ -185,7 +185,9 @@ def test_unless_gives_the_reason_in_the_log() -> None:
 
 
 def test_a_wildcard_knows_the_constant_it_stands_for() -> None:
-    rule = Rule("halve", lambda x, c: x / c, lambda x, c: x * (1 / number_of(c)), lambda c: number_of(c) is None and "?")
+    rule = Rule(
+        "halve", lambda x, c: x / c, lambda x, c: x * (1 / number_of(c)), lambda c: number_of(c) is None and "?"
+    )
     before = made(lambda x: x / 4.0, (N,))
     assert ops(same(before, rewrite(before, [rule]))) == ["multiply"]
     assert ops(rewrite(made(lambda x, y: x / y, (N,), (N,)), [rule])) == ["divide"]
@@ -200,10 +202,10 @@ def test_the_first_rule_that_fits_wins() -> None:
 def test_what_one_rule_makes_another_may_match() -> None:
     rules = [
         Rule("x + 0", lambda x: x + 0, lambda x: x),
-        Rule("-(-x)", lambda x: -(-x), lambda x: x),
+        Rule("-(-x)", lambda x: negative(negative(x)), lambda x: x),
         LOG_OF_EXP,
     ]
-    before = made(lambda x: tanh(log(-(-(exp(x) + 0)))), (N,))
+    before = made(lambda x: tanh(log(negative(negative(exp(x) + 0)))), (N,))
     assert ops(same(before, rewrite(before, rules), 1e-4)) == ["tanh"]
 
 
@@ -223,7 +225,7 @@ def test_rules_that_never_settle_are_named() -> None:
         Rule("and back", lambda x, y: subtract(x, -y), lambda x, y: add(x, y)),
         LOG_OF_EXP,
     ]
-    with pytest.raises(RuntimeError, match="'there', 'and back' do not settle|'and back', 'there' do not settle"):
+    with pytest.raises(RuntimeError, match=r"the rules '(there|and back)', '(and back|there)' do not settle"):
         rewrite(made(lambda x, y: x + y, (N,), (N,)), rules)
 
 
@@ -231,7 +233,7 @@ def test_a_thousand_nodes_settle_in_well_under_a_second() -> None:
     def call(x: Any) -> Any:
         for _ in range(125):
             x = tanh(log(exp(x))) + 0
-            x = reshape(-(-multiply(x, 1)), shape=(N, 3))
+            x = reshape(negative(negative(x * 1)), shape=(N, 3))
         return x
 
     before = made(call, (N, 3))
@@ -239,7 +241,7 @@ def test_a_thousand_nodes_settle_in_well_under_a_second() -> None:
     rules = [
         Rule("x + 0", lambda x: x + 0, lambda x: x),
         Rule("x * 1", lambda x: x * 1, lambda x: x),
-        Rule("-(-x)", lambda x: -(-x), lambda x: x),
+        Rule("-(-x)", lambda x: negative(negative(x)), lambda x: x),
         Rule("reshape", lambda x, s: reshape(x, shape=s), lambda x: x, lambda x, s: x.type.shape != s and "another"),
         LOG_OF_EXP,
     ]

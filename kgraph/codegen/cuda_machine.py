@@ -32,6 +32,9 @@ class Emulator:
 
     geometry = TINY
 
+    def enter(self) -> None:
+        """Nothing: any thread may call."""
+
     def allocate(self, nbytes: int) -> np.ndarray:
         """Poisoned memory."""
         return np.full(nbytes, POISON, np.uint8)
@@ -71,6 +74,10 @@ class Gpu:
     def __init__(self) -> None:
         self._device = driver.Device()
         self._loaded: dict[str, Any] = {}
+
+    def enter(self) -> None:
+        """Let the calling thread use the GPU."""
+        self._device.enter()
 
     def allocate(self, nbytes: int) -> Any:
         """Device memory."""

@@ -120,13 +120,15 @@ def whole_rows(text: Source, schedule: Product, geometry: Geometry) -> Launch:
 
 def starts(text: Source, schedule: Product) -> None:
     """Where the operands of this batch begin."""
-    text(f"left_start = {sum_text(terms(schedule.batch, schedule.left_strides.batch))}")
-    text(f"right_start = {sum_text(terms(schedule.batch, schedule.right_strides.batch))}")
+    if schedule.batch:
+        text(f"left_start = {sum_text(terms(schedule.batch, schedule.left_strides.batch))}")
+        text(f"right_start = {sum_text(terms(schedule.batch, schedule.right_strides.batch))}")
 
 
 def place(name: str, along: str, schedule: Product, strides: Strides) -> str:
     """The address of an operand's element at the summed axes' loops."""
-    return sum_text([(f"{name}_start", 1), (along, strides.row), *terms(schedule.inner, strides.inner)])
+    start: list[tuple[str, Dim]] = [(f"{name}_start", 1)] if schedule.batch else []
+    return sum_text([*start, (along, strides.row), *terms(schedule.inner, strides.inner)])
 
 
 def pitch(size: int) -> int:

@@ -55,6 +55,7 @@ class CudaProgram:
     def _load(self, found: Emulator | Gpu) -> None:
         """Machine code, and the memory that outlives a call."""
         self._machine = found
+        found.enter()
         self._loaded = {step.kernel: found.load(step.kernel) for step in (*self.plan.prepare, *self.plan.steps)}
         self._contexts: dict[tuple[int, ...], Context] = {}
         self._versions: dict[str, int] | None = None  # of the weights on the device
@@ -78,6 +79,7 @@ class CudaProgram:
             raise ArgumentError("a program made with lower_only=True has no machine code to run; compile it without")
         graph = self.plan.graph
         with self._lock:
+            target.enter()
             self._refresh(target)
             context = self._context(target, sizes)
             for name, array in zip(graph.inputs, inputs, strict=True):

@@ -15,6 +15,7 @@ from kgraph.codegen.source import Source, closed, combined, digits, write
 from kgraph.codegen.values import constructor
 from kgraph.index import Loop
 from kgraph.sizes import Dim, product
+from kgraph.types import is_float
 
 WARP = 32
 FULL_WARP = "0xFFFFFFFF"
@@ -125,8 +126,8 @@ def meet(text: Source, accumulators: Sequence[Accumulator], team: Team) -> None:
     """From each thread's accumulators to those of the row, which every thread of the team then has."""
     for one in accumulators:
         for step in shuffles():
-            text(f"{one.name}_other = {held(one, f'cuda.shfl_xor_sync({FULL_WARP}, {carried(one)}, {step})')}")
-            text(f"{one.name} = {one.combine.format(one.name, f'{one.name}_other')}")
+            passed = f"cuda.shfl_xor_sync({FULL_WARP}, {carried(one)}, {step})"
+            text(f"{one.name} = {one.combine.format(one.name, held(one, passed))}")
     if team.width == WARP:
         return
     warps = team.width // WARP
@@ -199,8 +200,8 @@ def carrier(dtype: str) -> str:
 
 
 def carried(one: Accumulator) -> str:
-    """An accumulator as it passes between threads."""
-    return f"{carrier(one.dtype)}({one.name})"
+    """An accumulator as it passes between threads; numba makes int64 of sums of integers."""
+    return one.name if is_float(one.dtype) else f"{carrier(one.dtype)}({one.name})"
 
 
 def held(one: Accumulator, passed: str) -> str:

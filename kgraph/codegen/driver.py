@@ -41,8 +41,12 @@ class Device:
             raise MissingExtraError("running on a GPU needs cuda.core: pip install kgraph[cuda]") from error
         self._core, self._driver = core, driver
         self._device = core.Device(number)
-        self._device.set_current()
+        self.enter()
         self._stream = self._device.create_stream()
+
+    def enter(self) -> None:
+        """Let the calling thread use this GPU: what is current is known for each thread."""
+        self._device.set_current()
 
     @property
     def compute_capability(self) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -72,14 +73,38 @@ def multiply_tile(name: str, dtype: types.Type) -> Any:
     return multiply
 
 
+def extreme(name: str, sign: str) -> Any:
+    """An intrinsic of two numbers: LLVM's own maximum or minimum, of which it makes vectors in reductions too."""
+
+    @intrinsic
+    def choose(context: Any, left: Any, right: Any) -> Any:
+        kind = context.unify_types(left, right)
+
+        def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            pair = [context.cast(builder, value, one, kind) for value, one in zip(values, signature.args, strict=True)]
+            if not isinstance(kind, types.Float):
+                compare = builder.icmp_signed if getattr(kind, "signed", False) else builder.icmp_unsigned
+                return builder.select(compare(sign, *pair), *pair)
+            element = pair[0].type
+            llvm_name = f"llvm.{name}.f{kind.bitwidth}"
+            callee = cgutils.get_or_insert_function(builder.module, ir.FunctionType(element, [element] * 2), llvm_name)
+            return builder.call(callee, pair, fastmath=("nsz",))
+
+        return kind(left, right), build
+
+    return choose
+
+
 _FLOATS = {"float32": types.float32, "float64": types.float64}
 _NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
 NAMES: dict[str, Any] = {
     "__name__": "kgraph.codegen.generated",
-    **{name: getattr(types, name) for name in _NUMBERS},
-    "bool_": types.boolean,
+    **{name: getattr(np, name) for name in _NUMBERS},
+    "bool_": np.bool_,
     "inf": float("inf"),
     "nan": float("nan"),
+    "maximum": extreme("maximum", ">"),
+    "minimum": extreme("minimum", "<"),
     **{f"scratch_{name}": scratch(getattr(types, name)) for name in _NUMBERS},
     **{f"moved_{name}": moved(dtype) for name, dtype in _FLOATS.items()},
     **{

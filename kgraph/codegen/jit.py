@@ -17,6 +17,7 @@ from typing import Any
 
 from kgraph import config
 from kgraph.codegen import cpu
+from kgraph.codegen.cubin import rebound
 from kgraph.codegen.kernel import Kernel
 from kgraph.codegen.native import objects
 from kgraph.codegen.native.host import host
@@ -70,16 +71,19 @@ def function_of(kernel: Kernel, text: str, shown: str) -> Callable[..., int]:
 
 
 @lru_cache(maxsize=8)
-def _scalars(dtype: str) -> dict[str, Any]:
+def _language(dtype: str) -> dict[str, Any]:
+    """What the names in a kernel mean. Scalar functions are inlined always, else loops around many stay scalar."""
     from numba import njit
 
-    return {name: njit(error_model="numpy")(function) for name, function in scalars(dtype).items()}
+    from kgraph.codegen import intrinsics
+
+    compiled = njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
+    helpers = {name: one for name, one in scalars(dtype).items() if name not in intrinsics.NAMES}
+    return rebound(intrinsics.NAMES, helpers, compiled)
 
 
 def _namespace(dtype: str) -> dict[str, Any]:
-    from kgraph.codegen import intrinsics
-
-    return {**intrinsics.NAMES, **_scalars(dtype)}
+    return dict(_language(dtype))
 
 
 def assembly_of(kernel: Kernel, shown: str) -> str:

@@ -18,7 +18,7 @@ from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.plan import Plan, Step, plan
 from kgraph.codegen.refusal import refusal
 from kgraph.codegen.show import line_above, shown_source
-from kgraph.errors import ArgumentError
+from kgraph.errors import ArgumentError, DTypeError
 from kgraph.ir import Graph
 from kgraph.sizes import rename_axes, resolve
 from kgraph.types import numpy_dtype

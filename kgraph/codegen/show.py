@@ -26,7 +26,7 @@ def shown_source(step: Step, printer: Callable[[Kernel], str] = cpu.source) -> s
         if canonical not in ("out", "panels"):
             names[canonical] = _fresh(identifier(stem), taken)
     names["kernel"] = _fresh(identifier(step.node), taken)
-    return re.sub(r"\b[a-z]+\d*\b", lambda word: names.get(word[0], word[0]), text)
+    return re.sub(r"\b([a-z]+\d*\b|a\d+(?=_))", lambda word: names.get(word[0], word[0]), text)
 
 
 def line_above(graph: Graph, step: Step) -> str:

@@ -169,7 +169,7 @@ rint = elementwise(
     "The nearest integer; halves go to the even one.",
     name="round",
     numpy=np.rint,
-    scalar="round_half_even({0})",
+    scalar="round_half_even({0}, {T}(0.5))",
     casts=common_float,
 )
 trunc = elementwise("x without what follows the point.", name="trunc", numpy=np.trunc, scalar="trunc({0})")

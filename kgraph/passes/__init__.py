@@ -14,11 +14,13 @@ from kgraph.passes.fuse import fuse
 from kgraph.passes.inline import inline
 from kgraph.passes.merge import merge
 from kgraph.passes.simplify import simplify, simplify_all
+from kgraph.passes.stabilise import stabilise
 
 Pass = Callable[[Graph], Graph]
 
 BEFORE_GRADIENTS: dict[str, Pass] = {
     "inline": inline,
+    "stabilise": stabilise,
     "fold": fold,
     "simplify": simplify,
     "einsum": canonicalise,

@@ -10,6 +10,7 @@ from typing import Any
 import opt_einsum
 
 from kgraph.ir import Graph, Node
+from kgraph.op import OPS
 from kgraph.ops.contract import einsum, parts_of, sizes_of
 from kgraph.ops.move import diagonal, reshape, transpose
 from kgraph.rewrite import row, stand_in, substitute
@@ -26,6 +27,7 @@ def canonicalise(graph: Graph) -> Graph:
     - Of more than two operands it becomes a chain of pairs, in opt_einsum's order; of one, a sum, diagonal, transpose.
     - Transposes, broadcasts and reshapes that only move axes of size 1 are absorbed by the spec of the einsum that
       reads them, and transposes by the spec of the einsum that they alone read.
+    - A transpose before an elementwise op that only the einsum reads (q / sqrt(d)) is absorbed too.
     - Axes of size 1 are dropped, axes of one operand alone are summed before, repeated labels become diagonals.
     - A product without a sum is a multiply, where this takes no transpose; a sum of it that is no matrix product too.
     - The operand with the first label of the result that is not in both comes first; labels are a, b, c in their order.
@@ -33,6 +35,8 @@ def canonicalise(graph: Graph) -> Graph:
     graph = graph.copy()
     for node in list(graph):
         if node.op == "einsum":
+            for name in graph.arguments(node.name):
+                lift(graph, name)
             put(graph, node, canonical(graph, node))
     graph.prune()
     for node in list(graph):
@@ -51,6 +55,21 @@ def put(graph: Graph, node: Node, result: Symbol | None) -> None:
         source.stem if source.op == "ref" else "" for source in result.inputs
     ] != graph.arguments(node.name):
         substitute(graph, node.name, result)
+
+
+def lift(graph: Graph, name: str) -> None:
+    """Make f(transpose(x)) transpose(f(x)), where nothing else reads it, so that its reader absorbs the transpose."""
+    node, sources = graph[name], graph.arguments(name)
+    wide = [source for source in sources if graph[source].tensor.shape]
+    alone = len(graph.readers(name)) == 1 and name not in graph.results
+    if node.op not in OPS or OPS[node.op].kind != "map" or not alone or len(wide) != 1:
+        return
+    lift(graph, wide[0])
+    if graph[wide[0]].op == "transpose":
+        below = graph.arguments(wide[0])[0]
+        operands = [reference(graph, below if source == wide[0] else source) for source in sources]
+        moved = row(node.op)(*operands, **node.attrs)
+        substitute(graph, name, transpose(moved, axes=graph[wide[0]].attrs["axes"]))
 
 
 # views -----------------------------------------------------------------------------------------------------------
@@ -188,7 +207,7 @@ def _path(operands: Sequence[Operand], wanted: str, sizes: dict[str, Dim]) -> li
 
 
 def _kept(one: str, other: str, needed: str) -> str:
-    """The labels of a result on the way, in the order in which a matrix product has them: both's, one's, the other's."""
+    """The labels of a result on the way, as a matrix product has them: those of both, of the one, of the other."""
     both = [label for label in one if label in other]
     own, others = ([label for label in labels if label not in both] for labels in (one, other))
     return "".join(label for label in [*both, *own, *others] if label in needed)

@@ -105,7 +105,7 @@ ARITHMETIC = (
     rule("x * 0", lambda x: x * 0, lambda x: 0, not_integers),
     rule("x / 1", lambda x: x / 1, lambda x: x),
     rule("x // 1", lambda x: x // 1, lambda x: x, not_integers),
-    rule("-(-x)", lambda x: -(-x), lambda x: x),
+    rule("-(-x)", lambda x: negative(negative(x)), lambda x: x),
     rule("x + -y", lambda x, y: x + -y, lambda x, y: x - y),
     rule("x - -y", lambda x, y: x - -y, lambda x, y: x + y),
     rule("-x * -y", lambda x, y: -x * -y, lambda x, y: x * y),

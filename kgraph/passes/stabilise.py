@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.ir import Graph
-from kgraph.ops.nn import log_softmax, softmax
+from kgraph.ops.nn import log_sigmoid, log_softmax, softmax
 from kgraph.rewrite import Rule, number_of, rewrite, row
 from kgraph.trace import Symbol
 
@@ -51,11 +51,6 @@ def log_clipped(logarithm: Symbol, low: float, high: float) -> Any:
     with np.errstate(divide="ignore"):
         bounds = np.log(np.asarray([low, high]))
     return clip(logarithm, float(bounds[0]), float(bounds[1]))
-
-
-def log_sigmoid(x: Symbol) -> Any:
-    """log(1 / (1 + exp(-x)))."""
-    return -softplus(-x)
 
 
 RULES = (

@@ -37,7 +37,9 @@ def specs(graph: Graph) -> list[str]:
 def shapes_of(spec: str, rest: int = 2) -> list[tuple[Any, ...]]:
     """Shapes for the operands of an equation; "..." stands for two axes."""
     terms = spec.split("->")[0].split(",")
-    return [tuple(N if letter == "." else LETTERS[letter] for letter in term.replace("...", "." * rest)) for term in terms]
+    return [
+        tuple(N if letter == "." else LETTERS[letter] for letter in term.replace("...", "." * rest)) for term in terms
+    ]
 
 
 def spelled(spec: str, *shapes: Any) -> Graph:
@@ -80,7 +82,9 @@ def test_nor_do_their_gradients(equation: str) -> None:
 )
 def test_one_spelling_for_one_contraction(spec: str, wanted: str) -> None:
     sizes = dict(zip("abcdeijkxyz", (N, 3, 4, 5, 6, N, 4, 3, N, 3, 5), strict=True))
-    assert specs(spelled(spec, *(tuple(sizes[letter] for letter in term) for term in spec.split("->")[0].split(",")))) == [wanted]
+    assert specs(
+        spelled(spec, *(tuple(sizes[letter] for letter in term) for term in spec.split("->")[0].split(",")))
+    ) == [wanted]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +204,22 @@ def test_attention_by_hand_has_no_transpose() -> None:
     after = same(before, canonicalise(before), 1e-4)
     assert ops(after) == ["einsum", "tanh", "einsum"]
     assert specs(after)[1] == "abcd,adbe->acbe"
+
+
+def test_a_transpose_is_absorbed_through_an_elementwise_op() -> None:
+    def call(q: Any, k: Any) -> Any:
+        q, k = (transpose(x, axes=(0, 2, 1, 3)) for x in (q, k))
+        return public_einsum("nhtd,nhsd->nhts", tanh(q) / 3.0, square(k))
+
+    before = made(call, *[(N, T, 2, 3)] * 2)
+    after = same(before, canonicalise(before), 1e-4)
+    assert "transpose" not in ops(after)
+    assert specs(after) == ["abcd,aecd->acbe"]
+
+
+def test_but_not_where_the_op_has_other_readers() -> None:
+    before = made(lambda x, y: [einsum(t := tanh(transpose(x, axes=(1, 0))), y, spec="ab,bc->ac"), t], (3, N), (3, 4))
+    assert ops(same(before, canonicalise(before))) == ops(before)
 
 
 def test_the_new_einsum_keeps_name_and_origin() -> None:

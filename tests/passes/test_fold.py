@@ -27,7 +27,7 @@ def test_a_constant_has_the_dtype_of_the_op() -> None:
     before = made(lambda x: x + row("cast")(as_symbol(TABLE), dtype="float64"), (2, 3))
     after = same(before, fold(before))
     (constant,) = (node for node in after if node.op == "const")
-    assert constant.attrs["value"].dtype == np.float64 == constant.tensor.dtype
+    assert constant.attrs["value"].dtype.name == constant.tensor.dtype == "float64"
 
 
 def test_an_output_may_become_a_constant() -> None:
@@ -43,7 +43,9 @@ def test_what_is_large_stays_computed() -> None:
 
 
 def test_what_is_only_repeated_stays_an_op() -> None:
-    before = made(lambda x: [broadcast_to(as_symbol(1.0), shape=(9, 9)), iota(shape=(N, 3), axis=0, dtype="int32")], (N,))
+    before = made(
+        lambda x: [broadcast_to(as_symbol(1.0), shape=(9, 9)), iota(shape=(N, 3), axis=0, dtype="int32")], (N,)
+    )
     assert ops(fold(before)) == ops(before)
 
 

@@ -120,7 +120,9 @@ def test_a_body_that_returns_a_value_twice() -> None:
 
 
 def test_a_body_that_returns_a_weight_or_a_constant() -> None:
-    before = model(lambda x: [called("weight", lambda x: KERNEL.as_symbol(), x), called("one", lambda x: as_symbol(1.0), x)], (N,))
+    before = model(
+        lambda x: [called("weight", lambda x: KERNEL.as_symbol(), x), called("one", lambda x: as_symbol(1.0), x)], (N,)
+    )
     after = same(before, inline(before))
     assert after.outputs == ["hidden/kernel", "one"]
     assert after["one"].op == "const"
