@@ -50,7 +50,7 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
 
 
 def gelu(x: Any, approximate: bool = False) -> Any:
-    """x times the normal distribution's share below x; approximate: with tanh instead of erf. (ops.gelu approximates.)"""
+    """x times the share of the normal distribution below x; approximate, which `ops.gelu` is by default: by tanh."""
     return ops.gelu(x, approximate=approximate)
 
 

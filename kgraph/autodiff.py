@@ -125,8 +125,7 @@ class _Backward:
     def put(self, value: Symbol, name: str, origin: str) -> str:
         """Put an expression into the graph; its last step takes the name."""
         for symbol in needed([value]):
-            own = symbol is value and symbol.op not in ("ref", "const")
-            self.insert(symbol, name if own else symbol.stem or symbol.op, origin)
+            self.insert(symbol, name if symbol is value else f"{name}/{symbol.stem or symbol.op}", origin)
         return self.names[value.serial]
 
     def insert(self, symbol: Symbol, stem: str, origin: str) -> None:

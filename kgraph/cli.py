@@ -121,7 +121,7 @@ def run_bench(options: Namespace) -> int:
     given: dict[str, Callable[[], Any]] | None = None
     if options.model:
         model = model_at(options.model)
-        given = {options.model: lambda: model}
+        given = {options.model.replace("\\", "/").rpartition("/")[2]: lambda: model}
     return import_module("kgraph.bench.command").run(options, given)
 
 

@@ -10,6 +10,7 @@ gets the attribute. A number in a pattern fits a constant of any dtype and shape
 from __future__ import annotations
 
 import inspect
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from kgraph import config
 from kgraph.errors import KGraphError
 from kgraph.ir import LEAVES, Graph, Node
 from kgraph.op import OPS
@@ -28,8 +30,10 @@ MOST_STEPS_PER_NODE = 50
 Log = Callable[[str], None]
 
 
-def _silent(line: str) -> None:
-    """Drop a line of the log."""
+def _told(line: str) -> None:
+    """Print a line of the log where KGRAPH_SHOW=rules asks for it."""
+    if "rules" in config.shown():
+        print(f"# {line}", file=sys.stderr)
 
 
 def _never(**_: Any) -> Any:
@@ -112,13 +116,13 @@ def again(node: Node) -> Callable[..., Symbol]:
     return lambda *args: record(OPS[node.op], args, node.attrs)
 
 
-def rewrite(graph: Graph, rules: Sequence[Rule], log: Log = _silent) -> Graph:
+def rewrite(graph: Graph, rules: Sequence[Rule], log: Log = _told) -> Graph:
     """A new graph in which no rule fits any more.
 
     Nodes are tried from the outputs down, rules in their order, and commutative ops match both ways. Values inside a
     pattern must have no reader outside it, nor be results. The new node takes over name and origin of the old one; a
-    replacement of another type than the old node's is not made. `log` is told which rules fired, and why one did not.
-    RuntimeError: the rules do not settle.
+    replacement of another type than the old node's is not made. `log` is told which rules fired, and why one did not;
+    KGRAPH_SHOW=rules prints that. RuntimeError: the rules do not settle.
     """
     return _Rewriter(graph.copy(), rules, log).run()
 

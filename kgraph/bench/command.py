@@ -12,7 +12,7 @@ from rich.console import Console
 from kgraph.bench.measure import Row, Settings, bound_to, measure, start_up
 from kgraph.bench.models import MODELS
 from kgraph.bench.peers import peers_named
-from kgraph.bench.report import document, show_table
+from kgraph.bench.report import document, show_tables
 
 
 def run(options: Namespace, given: Mapping[str, Callable[[], Any]] | None) -> int:
@@ -28,7 +28,7 @@ def run(options: Namespace, given: Mapping[str, Callable[[], Any]] | None) -> in
     if options.json:
         print(document(rows, options.threads, startup))
     else:
-        show_table(rows, settings.peers)
+        show_tables(rows, settings.peers)
     faults = [fault for row in rows for fault in row.faults]
     absent = {
         f"{name} was left out of {row.model}: {one.absent}"

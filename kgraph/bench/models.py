@@ -79,8 +79,8 @@ def normalised_mlp() -> Any:
 MODELS: dict[str, Callable[[], Any]] = {
     "mlp 64-64-10": small_mlp,
     "mlp 784-512-512-10": large_mlp,
-    "residual, 16 blocks of 32": deep_residual,
-    "attention, 32 tokens of 64": attention_block,
-    "embedding of 20 words": embedded,
+    "residual 16 x 32": deep_residual,
+    "attention 32 x 64": attention_block,
+    "embedding 20 x 32": embedded,
     "normalised mlp": normalised_mlp,
 }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 import kgraph
@@ -19,7 +21,9 @@ from kgraph.bench.timing import Sample
 from kgraph.bench.work import peak_of_process
 from kgraph.codegen.native.host import host
 
-WIDTH = 150  # of a table that goes into a file or a pipe
+WIDTH = 200  # of a table that goes into a file or a pipe
+
+Column = tuple[str, Callable[[Row], str]]  # the head, and what stands below it
 
 
 def duration(seconds: float) -> str:
@@ -38,39 +42,50 @@ def quantity(number: float) -> str:
     return f"{number:.3g}"
 
 
-def table(rows: Sequence[Row], peers: Sequence[str]) -> Table:
-    """One line for each model and batch size."""
-    made = Table(title=f"kgraph {kgraph.__version__} on {machine()['cpu']}", title_justify="left", caption=caption())
-    made.caption_justify = "left"
-    for head in ("model", "batch", "compile", "call", "p95", "items/s", "GFLOP/s", "gradient", "memory"):
+def tables(rows: Sequence[Row], peers: Sequence[str], width: int) -> list[Table]:
+    """One table, with a line for each model and batch size; where that is too wide, one for each group of columns."""
+    groups = [_own_columns(), *(_peer_columns(name) for name in peers)]
+    whole = _table(rows, [column for group in groups for column in group])
+    options = Console(width=1000).options
+    if Measurement.get(Console(width=1000), options, whole).maximum <= width:
+        return [whole]
+    return [_table(rows, group) for group in groups]
+
+
+def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for head in ("model", "batch", *(name for name, _ in columns)):
         made.add_column(head, justify="left" if head == "model" else "right", no_wrap=head != "model")
-    for peer in peers:
-        for head in (peer, "ratio", f"{peer} grad", "ratio"):
-            made.add_column(head, justify="right", no_wrap=True)
     for row in rows:
-        made.add_row(*_cells(row), *(cell for peer in peers for cell in _rival_cells(row, row.rivals[peer])))
+        made.add_row(row.model, str(row.batch), *(cell(row) for _, cell in columns))
     return made
 
 
-def _cells(row: Row) -> list[str]:
+def _own_columns() -> list[Column]:
     return [
-        row.model,
-        str(row.batch),
-        duration(row.compiled.forward_seconds),
-        duration(row.call.median),
-        duration(row.call.p95),
-        quantity(row.items_per_second),
-        f"{row.gflops:.3g}",
-        duration(row.gradient.median),
-        f"{quantity(row.memory.total)}B",
+        ("compile", lambda row: duration(row.compiled.forward_seconds)),
+        ("call", lambda row: duration(row.call.median)),
+        ("p95", lambda row: duration(row.call.p95)),
+        ("items/s", lambda row: quantity(row.items_per_second)),
+        ("GFLOP/s", lambda row: f"{row.gflops:.3g}"),
+        ("gradient", lambda row: duration(row.gradient.median)),
+        ("memory", lambda row: f"{quantity(row.memory.total)}B"),
     ]
 
 
-def _rival_cells(row: Row, rival: Rival) -> list[str]:
-    cells = []
-    for ours, theirs in ((row.call, rival.call), (row.gradient, rival.gradient)):
-        cells += [duration(theirs.median), f"{theirs.median / ours.median:.1f}x"] if theirs else ["-", "-"]
-    return cells
+def _peer_columns(name: str) -> list[Column]:
+    def time(sample: Sample | None) -> str:
+        return duration(sample.median) if sample else "-"
+
+    def ratio(theirs: Sample | None, ours: Sample) -> str:
+        return f"{theirs.median / ours.median:.1f}x" if theirs else "-"
+
+    return [
+        (name, lambda row: time(row.rivals[name].call)),
+        ("ratio", lambda row: ratio(row.rivals[name].call, row.call)),
+        (f"{name} grad", lambda row: time(row.rivals[name].gradient)),
+        ("ratio", lambda row: ratio(row.rivals[name].gradient, row.gradient)),
+    ]
 
 
 def caption() -> str:
@@ -78,8 +93,8 @@ def caption() -> str:
     peak = peak_of_process()
     held = f" This process held at most {quantity(peak)}B." if peak else ""
     return (
-        "Times are medians of one call. compile: the forward pass, with no kernel cached. GFLOP/s: of the forward "
-        "pass, counted on the op graph. gradient: value_and_grad. memory: weights, the kernels' copies of them, and "
+        "Times are medians of one call. compile: the forward pass, with no kernel cached but those of the models above. "
+        "GFLOP/s: of the forward pass, counted on the op graph. gradient: value_and_grad. memory: weights, the kernels' copies of them, and "
         f"values in between. ratio: their time over ours.{held}"
     )
 
@@ -144,9 +159,12 @@ def _times(sample: Sample | None) -> dict[str, Any] | None:
     return None if sample is None else {"median_s": sample.median, "p95_s": sample.p95, "calls": sample.calls}
 
 
-def show_table(rows: Sequence[Row], peers: Sequence[str]) -> None:
-    """Print the table, as wide as the terminal, or as wide as it needs to be where there is none."""
+def show_tables(rows: Sequence[Row], peers: Sequence[str]) -> None:
+    """Print what was measured, for the terminal's width, or as wide as need be where there is none."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=max(WIDTH, 80 + 40 * len(peers)))
-    console.print(table(rows, peers))
+        console = Console(width=WIDTH)
+    console.print(f"kgraph {kgraph.__version__} on {machine()['cpu']}")
+    for one in tables(rows, peers, console.width):
+        console.print(one)
+    console.print(caption())

@@ -40,11 +40,9 @@ def shape_of(schedule: Product, geometry: Geometry) -> Shape:
     """Tiles no larger than the product, and larger ones where it is certain that all of the GPU gets some."""
     side, each = geometry.side, geometry.each
     rows, columns, depth = schedule.row.extent, schedule.column.extent, depth_of(schedule)
-    if (
-        isinstance(rows, int)
-        and isinstance(columns, int)
-        and rows * columns >= MULTIPROCESSORS * (2 * side * each) ** 2
-    ):
+    least = MULTIPROCESSORS * (2 * side * each) ** 2
+    certain = isinstance(rows, int) and isinstance(columns, int) and rows * columns >= least
+    if certain and schedule.dtype == "float32":  # of float64, such tiles are too large for 48 KB of shared memory
         each *= 2
     return Shape(
         side,
@@ -160,8 +158,13 @@ def multiply(text: Source, shape: Shape) -> None:
     with text.block(f"for deep in range(uint64({shape.depth})):"):
         for name, thread, count, size in sides:
             text(f"at = deep * uint64({pitch(size)}) + uint64({thread}) * uint64({count})")
-            text(*(f"{name}{n} = {name}_tile[at{f' + uint64({n})' * (n > 0)}]" for n in range(count)))
+            text(*(f"{name}{n} = {name}_tile[{sum_text([('at', 1), *offset(n, 'uint64')])}]" for n in range(count)))
         text(*(f"total{r}_{c} += left{r} * right{c}" for r in range(shape.rows) for c in range(shape.columns)))
+
+
+def offset(number: int, kind: str = "") -> list[tuple[str, Dim]]:
+    """A constant as a term of a sum, if it is not 0."""
+    return [(f"{kind}({number})" if kind else str(number), 1)] if number else []
 
 
 def finish(text: Source, schedule: Product, shape: Shape) -> None:
@@ -171,7 +174,7 @@ def finish(text: Source, schedule: Product, shape: Shape) -> None:
         for r in range(shape.rows):
             with text.block(f"if turn == {r}:"):
                 for c in range(shape.columns):
-                    text(f"sums[y * {shape.width} + x * {shape.columns} + {c}] = total{r}_{c}")
+                    text(f"sums[{sum_text([('y', shape.width), ('x', shape.columns), *offset(c)])}] = total{r}_{c}")
         text("cuda.syncthreads()")
         with text.block(f"for item in range(thread, {shape.side * shape.width}, {shape.threads}):"):
             text(f"row = first + item // {shape.width} * {shape.rows} + turn", f"column = start + item % {shape.width}")

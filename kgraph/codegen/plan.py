@@ -10,6 +10,7 @@ from kgraph.codegen.kernel import Check, Kernel
 from kgraph.codegen.ordered import checking
 from kgraph.codegen.schedule import schedule
 from kgraph.codegen.task import Task, body_of, task_of
+from kgraph.errors import DTypeError
 from kgraph.ir import LEAVES, Graph, Node
 from kgraph.sizes import Dim, axes_of
 from kgraph.types import numpy_dtype
@@ -78,7 +79,11 @@ class Plan:
 
 
 def plan(graph: Graph, tile: Tile | None) -> Plan:
-    """The plan of a fused graph. tile: how large the target's tiles are, None where it packs none."""
+    """The plan of a fused graph. tile: how large the target's tiles are, None where it packs none.
+
+    DTypeError: a value is of half precision, in which no kernel computes.
+    """
+    _check_dtypes(graph)
     graph, copies = with_results_of_their_own(graph)
     made = Plan(graph)
     static = _static(graph)
@@ -93,6 +98,14 @@ def plan(graph: Graph, tile: Tile | None) -> Plan:
         if node.name in made.buffers and node.op not in LEAVES:
             _add_steps(made, node, static, tile)
     return made
+
+
+def _check_dtypes(graph: Graph) -> None:
+    for node in graph:
+        if node.tensor.dtype in ("float16", "bfloat16"):
+            raise DTypeError(f"{node.name} is {node.tensor}: kernels compute in float32 and float64; cast it to one")
+        if node.body is not None:
+            _check_dtypes(node.body)
 
 
 def with_results_of_their_own(graph: Graph) -> tuple[Graph, set[str]]:

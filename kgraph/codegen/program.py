@@ -18,7 +18,7 @@ from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.plan import Plan, Step, plan
 from kgraph.codegen.refusal import refusal
 from kgraph.codegen.show import line_above, shown_source
-from kgraph.errors import ArgumentError, DTypeError
+from kgraph.errors import ArgumentError
 from kgraph.ir import Graph
 from kgraph.sizes import rename_axes, resolve
 from kgraph.types import numpy_dtype
@@ -38,7 +38,6 @@ class Program:
     """The CPU's kernels of one graph, in order. inputs and outputs are arrays of the right dtype, in C order."""
 
     def __init__(self, graph: Graph, threads: int | None = None, lower_only: bool = False) -> None:
-        _check_dtypes(graph)
         self.plan: Plan = plan(graph, tile_shape)
         self.threads = threads or config.num_threads()
         self._slots: dict[Any, int] = {}
@@ -159,12 +158,6 @@ class Program:
             else:
                 frame[slot] = resolve(what, sizes) if sizes or isinstance(what, int) else 0
         return frame
-
-
-def _check_dtypes(graph: Graph) -> None:
-    for node in graph:
-        if node.tensor.dtype in ("float16", "bfloat16"):
-            raise DTypeError(f"{node.name} is {node.tensor}: the CPU computes in float32 and float64; cast it to one of them")
 
 
 def aligned(size: int) -> np.ndarray:

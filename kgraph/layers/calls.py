@@ -101,7 +101,7 @@ def call_layer(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         raise
     find_masks(arguments)
     outputs = record_call(layer, args, kwargs, arguments) if symbolic else compute_call(layer, arguments)
-    layer.lock()
+    layer.lock_state()
     return outputs
 
 

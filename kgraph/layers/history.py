@@ -11,7 +11,7 @@ from kgraph.layers.calls import Call, public_shape
 
 def call_at(layer: Any, index: int, what: str) -> Call:
     """The layer's call with this index. CallIndexError if there were fewer, `what` being what the user asked for."""
-    calls = layer.calls
+    calls = layer.inbound_nodes
     if not calls:
         raise CallIndexError(f"The layer {layer.name} has never been called and thus has no defined {what}.")
     if not -len(calls) <= index < len(calls):
@@ -23,7 +23,7 @@ def call_at(layer: Any, index: int, what: str) -> Call:
 
 def only_call(layer: Any, what: str) -> Call:
     """The layer's one call; CallIndexError if there were several, for then "the output" means nothing."""
-    if len(layer.calls) > 1:
+    if len(layer.inbound_nodes) > 1:
         method = f"get_{what.replace(' ', '_')}_at(node_index)"
         raise CallIndexError(
             f'Layer {layer.name} has multiple inbound nodes, hence the notion of "layer {what}" is ill-defined. '
@@ -45,7 +45,7 @@ def outputs_of(call: Call) -> Any:
 def only_shape(layer: Any, what: str) -> Any:
     """The shape of inputs or outputs if it was the same in all calls."""
     values = inputs_of if what == "input shape" else outputs_of
-    shapes = [shapes_of(values(call)) for call in layer.calls]
+    shapes = [shapes_of(values(call)) for call in layer.inbound_nodes]
     if any(shape != shapes[0] for shape in shapes):
         only_call(layer, what)
     return shapes_of(values(call_at(layer, 0, what)))

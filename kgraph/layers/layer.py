@@ -50,14 +50,14 @@ class Layer(Owner):
     As in Keras 2, input_shape (without the batch), input_dim, batch_input_shape and initial weights may be given.
     """
 
-    calls: list[Any]  # of the layer on symbols: a Call for each node index
+    inbound_nodes: list[Any]  # of the layer on symbols: a Call for each node index
     _losses: list[Any]
     builds_in_call = False  # whether tracing `call` is what makes the weights
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         layer = super().__new__(cls)
         object.__setattr__(layer, "_given", describe.given(cls, args, kwargs))
-        object.__setattr__(layer, "calls", [])
+        object.__setattr__(layer, "inbound_nodes", [])
         object.__setattr__(layer, "_losses", [])
         return layer
 
@@ -126,7 +126,7 @@ class Layer(Owner):
 
     def _after_build(self) -> None:
         self.built = True
-        self.lock()
+        self.lock_state()
         if self._first_weights is not None and self.weights:
             values, self._first_weights = self._first_weights, None
             self.set_weights(values)
@@ -216,7 +216,7 @@ class Layer(Owner):
 
     def note_call(self, call: Any) -> None:
         """Remember a call on symbols: it gets the next node index."""
-        self.calls.append(call)
+        self.inbound_nodes.append(call)
 
     @property
     def input(self) -> Any:

@@ -12,7 +12,9 @@ from kgraph.layers.tracking import watched
 from kgraph.trace import Symbol
 from kgraph.variable import Variable
 
-INTERNAL = frozenset(("_trainable_own", "_other_own", "_sublayers", "_seeds", "_metrics", "calls", "_losses", "_given"))
+INTERNAL = frozenset(
+    ("_trainable_own", "_other_own", "_sublayers", "_seeds", "_metrics", "inbound_nodes", "_losses", "_given")
+)
 
 
 class Owner:
@@ -37,7 +39,7 @@ class Owner:
             object.__setattr__(owner, name, [])
         return owner
 
-    def lock(self) -> None:
+    def lock_state(self) -> None:
         """From now on new weights and sublayers are an error: each trace would make its own."""
         object.__setattr__(self, "_locked", self._locks)
 

@@ -224,7 +224,7 @@ def sparse_categorical_crossentropy(
     valid = None if ignore_class is None else ops.not_equal(labels, ignore_class)
     if valid is not None:
         labels = ops.where(valid, labels, 0)
-        y_pred = ops.where(ops.expand_dims(valid, axis), y_pred, 0.0)
+        y_pred = ops.where(ops.expand_dims(valid, axis), y_pred, 1.0)  # any numbers without NaN in their gradient
     chosen = ops.one_hot(labels, y_pred.shape[axis], axis=axis, dtype=y_pred.dtype)
     loss = -ops.sum(chosen * log_probabilities(y_pred, from_logits, axis), axis=axis)
     return loss if valid is None else ops.where(valid, loss, 0.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kgraph import config, ops, tree
 from kgraph.errors import ArgumentError
 from kgraph.layers.naming import automatic_name
@@ -34,12 +36,13 @@ class Loss(Configured):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         given = getattr(y_pred, "mask", None)
-        y_pred = tree.map_structure(lambda x: ops.cast(ops.convert_to_tensor(x), self.dtype), y_pred)
-        y_true = tree.map_structure(self._target, y_true)
-        values = ops.cast(ops.convert_to_tensor(self.call(y_true, y_pred)), self.dtype)
-        own = self.counts(y_true, values)
-        mask = own if given is None else given if own is None else ops.logical_and(given, own)
-        return reduced(values, sample_weight, mask, self.reduction)
+        with np.errstate(all="ignore"):  # on arrays a loss may be infinite, as it may on symbols
+            y_pred = tree.map_structure(lambda x: ops.cast(ops.convert_to_tensor(x), self.dtype), y_pred)
+            y_true = tree.map_structure(self._target, y_true)
+            values = ops.cast(ops.convert_to_tensor(self.call(y_true, y_pred)), self.dtype)
+            own = self.counts(y_true, values)
+            mask = own if given is None else given if own is None else ops.logical_and(given, own)
+            return reduced(values, sample_weight, mask, self.reduction)
 
     def _target(self, y_true: Any) -> Any:
         return ops.cast(ops.convert_to_tensor(y_true), self.dtype)

@@ -92,12 +92,12 @@ def chosen(layers: list[Layer], layer_range: Any) -> list[Layer]:
 
 def shape_text(layer: Layer) -> str:
     """The output shape, or "?" for a layer whose calls are not known."""
-    if getattr(layer, "outputs", None) is None and not layer.calls:
+    if getattr(layer, "outputs", None) is None and not layer.inbound_nodes:
         return "?"
     try:
         shapes = layer.output_shape
     except AttributeError:  # called on several shapes: those of the first call
-        shapes = shapes_of(single(tree.flatten(layer.calls[0].outputs))) if layer.calls else "?"
+        shapes = shapes_of(single(tree.flatten(layer.inbound_nodes[0].outputs))) if layer.inbound_nodes else "?"
     return str(shapes)
 
 
@@ -105,13 +105,13 @@ def connected_to(layer: Layer, model: Any) -> list[str]:
     """What the layer reads in this model: "dense[0][0]", name, node index and position of the result."""
     known = {id(one) for one in model.layers}
     names = []
-    for call in layer.calls:
+    for call in layer.inbound_nodes:
         for symbol in call.inputs:
             made = symbol.inputs[0] if symbol.op == "item" else symbol
             if made.call is None:
                 names.append(made.name)
             elif id(made.call.layer) in known:
-                index = next(i for i, one in enumerate(made.call.layer.calls) if one is made.call)
+                index = next(i for i, one in enumerate(made.call.layer.inbound_nodes) if one is made.call)
                 names.append(f"{made.call.layer.name}[{index}][{symbol.attrs.get('index', 0)}]")
     return names
 
@@ -121,7 +121,7 @@ def has_joins(model: Any) -> bool:
     layers = model.layers
     if not hasattr(model, "_steps"):
         return False
-    return any(len(call.inputs) > 1 for layer in layers for call in layer.calls) or any(
+    return any(len(call.inputs) > 1 for layer in layers for call in layer.inbound_nodes) or any(
         step.layer is None or sum(step in other.before for other in model._steps) > 1 for step in model._steps
     )
 

@@ -5,186 +5,275 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from kgraph.errors import ArgumentError
+import numpy as np
+
+from kgraph.errors import ArgumentError, ShapeError
 from kgraph.op import FUNCTIONS
-from kgraph.ops.arithmetic import absolute, maximum, minimum, relu, sign, stop_gradient, where
-from kgraph.ops.axes import axes_of
+from kgraph.ops.arithmetic import absolute, maximum, minimum, multiply, relu, stop_gradient, subtract, where
+from kgraph.ops.axes import axes_of, axis_of
+from kgraph.ops.compare import greater, less, less_equal
+from kgraph.ops.creating import dtype_of
 from kgraph.ops.joining import split
+from kgraph.ops.move import shape_of, shown
 from kgraph.ops.normal import erf
 from kgraph.ops.reduce import max_row, sum_row
+from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import exp, expm1, log, sigmoid, softplus, sqrt, tanh
-from kgraph.trace import function
+from kgraph.sizes import Size
 
-SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al., 2017
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946  # Klambauer et al., 2017
+
+# softmax -----------------------------------------------------------------------------------------------------------
 
 
 def _below_largest(x: Any, axes: Any) -> Any:
     """x less its largest element along the axes: exp of it cannot overflow. Its gradient is that of x alone."""
-    return x - stop_gradient(max_row(x, axes=axes, keepdims=True))
+    return subtract(x, stop_gradient(max_row(x, axes=axes, keepdims=True)))
 
 
-@function
+@composed
 def softmax(x: Any, axis: Any = -1) -> Any:
-    """exp(x) / sum(exp(x)) along an axis or several."""
+    """exp(x) / sum(exp(x)) along an axis or several: positive numbers whose sum is 1."""
+    x = floating(x)
     axes = axes_of(x, axis)
     e = exp(_below_largest(x, axes))
     return e / sum_row(e, axes=axes, keepdims=True)
 
 
-@function
+@composed
 def log_softmax(x: Any, axis: Any = -1) -> Any:
     """log(softmax(x)), without the cancellation of computing it in two steps."""
+    x = floating(x)
     axes = axes_of(x, axis)
     below = _below_largest(x, axes)
     return below - log(sum_row(exp(below), axes=axes, keepdims=True))
 
 
-@function
+@composed
+def sparsemax(x: Any, axis: int = -1) -> Any:
+    """The probabilities nearest to x, many of them 0. Martins, Astudillo, 2016."""
+    x = floating(x)
+    place, have = axis_of(x, axis), shape_of(x)
+    line = tuple(have[place] if one == place else 1 for one in range(len(have)))
+    rank = FUNCTIONS["add"](FUNCTIONS["iota"](shape=line, axis=place, dtype=dtype_of(x)), 1.0)
+    ordered = FUNCTIONS["flip"](FUNCTIONS["sort"](x, place), place)
+    total = FUNCTIONS["cumsum"](ordered, place)
+    support = greater(ordered - (total - 1.0) / rank, 0)
+    count = FUNCTIONS["sum"](FUNCTIONS["cast"](support, dtype_of(x)), place, keepdims=True)
+    chosen = FUNCTIONS["sum"](where(support, ordered, 0), place, keepdims=True)
+    return relu(subtract(x, (chosen - 1.0) / count))
+
+
+# bent lines ----------------------------------------------------------------------------------------------------------
+
+
+@composed
 def relu6(x: Any) -> Any:
     """min(max(x, 0), 6)."""
-    return minimum(relu(x), 6.0)
+    return minimum(relu(x), 6)
 
 
-@function
+@composed
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
-    """x where it is positive, else negative_slope * x."""
-    return where(x > 0, x, x * negative_slope)
+    """x where it is not negative, else negative_slope * x."""
+    x = floating(x)
+    return where(less(x, 0), multiply(x, negative_slope), x)
 
 
-@function
+@composed
+def hard_sigmoid(x: Any) -> Any:
+    """min(max(x / 6 + 0.5, 0), 1)."""
+    return minimum(maximum(floating(x) / 6.0 + 0.5, 0.0), 1.0)
+
+
+@composed
+def hard_silu(x: Any) -> Any:
+    """x * hard_sigmoid(x). Howard et al., 2019."""
+    return multiply(floating(x), hard_sigmoid(x))
+
+
+@composed
+def hard_tanh(x: Any) -> Any:
+    """min(max(x, -1), 1)."""
+    return minimum(maximum(x, -1), 1)
+
+
+@composed
+def sparse_sigmoid(x: Any) -> Any:
+    """0 up to -1, (x + 1) / 2 up to 1, then 1."""
+    return minimum(maximum((floating(x) + 1.0) / 2.0, 0.0), 1.0)
+
+
+@composed
+def threshold(x: Any, threshold: float, default_value: float) -> Any:
+    """x where it is above the threshold, else default_value."""
+    return where(greater(x, threshold), tensor(x), default_value)
+
+
+@composed
+def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
+    """x where |x| is above the threshold, else 0."""
+    x = floating(x)
+    return where(greater(absolute(x), threshold), x, 0)
+
+
+@composed
+def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
+    """x brought nearer to 0 by the threshold, and no further."""
+    x = floating(x)
+    return where(greater(x, threshold), x - threshold, where(less(x, -threshold), x + threshold, 0))
+
+
+# exponentials ---------------------------------------------------------------------------------------------------------
+
+
+@composed
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x where it is positive, else alpha * (exp(x) - 1). Clevert et al., 2015."""
-    return where(x > 0, x, expm1(minimum(x, 0.0)) * alpha)
+    x = floating(x)
+    return where(greater(x, 0), x, multiply(expm1(minimum(x, 0.0)), alpha))
 
 
-@function
+@composed
 def selu(x: Any) -> Any:
-    """Scaled elu. Klambauer et al., 2017."""
-    return elu(x, SELU_ALPHA) * SELU_SCALE
+    """elu with the constants that keep mean and variance. Klambauer et al., 2017."""
+    return multiply(elu(x, SELU_ALPHA), SELU_SCALE)
 
 
-@function
+@composed
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """max(x, 0) + min(alpha * (exp(x / alpha) - 1), 0). Barron, 2017."""
-    return relu(x) + expm1(minimum(x, 0.0) / alpha) * alpha
+    x = floating(x)
+    return where(greater(x, 0), x, multiply(expm1(minimum(x, 0.0) / alpha), alpha))
 
 
-@function
+@composed
 def gelu(x: Any, approximate: bool = True) -> Any:
     """x times the normal distribution's cumulative function at x; approximate: by tanh. Hendrycks, Gimpel, 2016."""
+    x = floating(x)
     if approximate:
-        inner = (x + x * x * x * 0.044715) * math.sqrt(2.0 / math.pi)
-        return x * 0.5 * (1.0 + tanh(inner))
-    return x * 0.5 * (1.0 + erf(x * math.sqrt(0.5)))
+        inner = multiply(x + multiply(x * x * x, 0.044715), math.sqrt(2.0 / math.pi))
+        return x * 0.5 * (tanh(inner) + 1.0)
+    return x * 0.5 * (erf(x * math.sqrt(0.5)) + 1.0)
 
 
-@function
+@composed
 def silu(x: Any) -> Any:
     """x * sigmoid(x). Elfwing et al., 2017."""
+    x = floating(x)
     return x * sigmoid(x)
 
 
-@function
+@composed
 def mish(x: Any) -> Any:
     """x * tanh(softplus(x)). Misra, 2019."""
+    x = floating(x)
     return x * tanh(softplus(x))
 
 
-@function
-def softsign(x: Any) -> Any:
-    """x / (|x| + 1)."""
-    return x / (absolute(x) + 1.0)
-
-
-@function
+@composed
 def log_sigmoid(x: Any) -> Any:
     """log(sigmoid(x)) = -softplus(-x)."""
-    return -softplus(-x)
+    return -softplus(-floating(x))
 
 
-@function
-def hard_sigmoid(x: Any) -> Any:
-    """min(max(x / 6 + 0.5, 0), 1)."""
-    return minimum(maximum(x / 6.0 + 0.5, 0.0), 1.0)
-
-
-@function
-def hard_silu(x: Any) -> Any:
-    """x * hard_sigmoid(x). Howard et al., 2019."""
-    return x * hard_sigmoid(x)
-
-
-@function
-def hard_tanh(x: Any) -> Any:
-    """min(max(x, -1), 1)."""
-    return minimum(maximum(x, -1.0), 1.0)
-
-
-@function
+@composed
 def tanh_shrink(x: Any) -> Any:
     """x - tanh(x)."""
-    return x - tanh(x)
+    return subtract(floating(x), tanh(x))
 
 
-@function
-def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
-    """x where |x| is above the threshold, else 0."""
-    return where(absolute(x) > threshold, x, 0.0)
-
-
-@function
-def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
-    """x brought nearer to 0 by the threshold, and no further."""
-    return sign(x) * relu(absolute(x) - threshold)
-
-
-@function
-def threshold(x: Any, threshold: float, default_value: float) -> Any:
-    """x where it is above the threshold, else default_value."""
-    return where(x > threshold, x, default_value)
-
-
-@function
-def squareplus(x: Any, b: float = 4) -> Any:
-    """(x + sqrt(x^2 + b)) / 2. Barron, 2021."""
-    return (x + sqrt(x * x + b)) / 2.0
-
-
-@function
-def sparse_plus(x: Any) -> Any:
-    """0 up to -1, (x + 1)^2 / 4 up to 1, then x."""
-    return where(x <= -1, 0.0, where(x < 1, (x + 1.0) * (x + 1.0) / 4.0, x))
-
-
-@function
-def sparse_sigmoid(x: Any) -> Any:
-    """0 up to -1, (x + 1) / 2 up to 1, then 1."""
-    return minimum(maximum((x + 1.0) / 2.0, 0.0), 1.0)
-
-
-@function
+@composed
 def glu(x: Any, axis: int = -1) -> Any:
     """The first half along an axis times the sigmoid of the second. Dauphin et al., 2016."""
-    (axis,) = axes_of(x, axis)
-    size = x.shape[axis]
-    if size is None or size % 2:
-        raise ArgumentError(f"glu halves axis {axis}, whose size {size} is not even")
-    first, second = split(x, 2, axis=axis)
+    x = floating(x)
+    place, have = axis_of(x, axis), shape_of(x)
+    if not isinstance(have[place], Size) and have[place] % 2:
+        raise ShapeError(f"glu of {shown(have)} halves axis {place}, whose size {have[place]} is odd")
+    first, second = split(x, 2, axis=place)
     return first * sigmoid(second)
 
 
-@function
+# roots and quotients ----------------------------------------------------------------------------------------------
+
+
+@composed
+def softsign(x: Any) -> Any:
+    """x / (|x| + 1)."""
+    x = floating(x)
+    return x / (absolute(x) + 1.0)
+
+
+@composed
+def squareplus(x: Any, b: float = 4) -> Any:
+    """(x + sqrt(x**2 + b)) / 2. Barron, 2021."""
+    x = floating(x)
+    return (x + sqrt(x * x + b)) * 0.5
+
+
+@composed
+def sparse_plus(x: Any) -> Any:
+    """0 up to -1, (x + 1)**2 / 4 up to 1, then x."""
+    x = floating(x)
+    return where(less_equal(x, -1), 0, where(less(x, 1), FUNCTIONS["square"](x + 1.0) * 0.25, x))
+
+
+@composed
 def linear(x: Any) -> Any:
     """x."""
     return x
 
 
-@function
-def divide_no_nan(x1: Any, x2: Any) -> Any:
-    """x1 / x2, and 0 where x2 is 0."""
-    zero = FUNCTIONS["equal"](x2, 0)
-    return where(zero, 0.0, x1 / where(zero, 1.0, x2))
+# attention -----------------------------------------------------------------------------------------------------------
 
 
-for _alias, _name in (("swish", "silu"), ("hard_swish", "hard_silu"), ("exponential", "exp")):
-    FUNCTIONS.setdefault(_alias, FUNCTIONS[_name])
+@composed
+def dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    bias: Any = None,
+    mask: Any = None,
+    scale: float | None = None,
+    is_causal: bool = False,
+    flash_attention: bool | None = None,
+    attn_logits_soft_cap: float | None = None,
+) -> Any:
+    """softmax(query @ key * scale + bias) @ value, over the sequences (batch, length, heads, size).
+
+    key and value may have fewer heads, each shared by several of the query. mask: True where a query sees a key.
+    scale defaults to 1 / sqrt(size). flash_attention means nothing here: kernels are fused anyway.
+    """
+    query, key, value = floating(query), floating(key), floating(value)
+    if not len(shape_of(query)) == len(shape_of(key)) == len(shape_of(value)) == 4:
+        raise ShapeError(
+            f"attention takes (batch, length, heads, size), not {shown(shape_of(query))}, {shown(shape_of(key))} "
+            f"and {shown(shape_of(value))}"
+        )
+    heads, kept = shape_of(query)[2], shape_of(key)[2]
+    if heads != kept:
+        if heads % kept:
+            raise ArgumentError(f"attention with {heads} heads of the query for {kept} of the key")
+        key, value = (FUNCTIONS["repeat"](one, heads // kept, 2) for one in (key, value))
+    scale = 1.0 / math.sqrt(shape_of(query)[3]) if scale is None else scale
+    logits = FUNCTIONS["einsum"]("btnh,bsnh->bnts", query, key) * scale
+    if bias is not None:
+        logits = logits + bias
+    if attn_logits_soft_cap is not None:
+        logits = tanh(logits / attn_logits_soft_cap) * attn_logits_soft_cap
+    if mask is not None or is_causal:
+        seen = _causal(query, key) if is_causal else FUNCTIONS["cast"](mask, "bool")
+        seen = FUNCTIONS["logical_and"](seen, mask) if is_causal and mask is not None else seen
+        logits = where(seen, logits, 0.7 * float(np.finfo(np.float32).min))
+    return FUNCTIONS["einsum"]("bnts,bsnh->btnh", softmax(logits, 3), value)
+
+
+def _causal(query: Any, key: Any) -> Any:
+    """Whether a query stands at or after a key."""
+    rows, columns = shape_of(query)[1], shape_of(key)[1]
+    row = FUNCTIONS["iota"](shape=(1, 1, rows, 1), axis=2, dtype="int32")
+    return FUNCTIONS["greater_equal"](row, FUNCTIONS["iota"](shape=(1, 1, 1, columns), axis=3, dtype="int32"))
+
+
+for _alias, _function in {"swish": silu, "hard_swish": hard_silu, "exponential": exp}.items():
+    FUNCTIONS[_alias] = _function

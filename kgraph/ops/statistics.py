@@ -10,8 +10,6 @@ import builtins
 import math
 from typing import Any
 
-import numpy as np
-
 from kgraph.errors import ArgumentError
 from kgraph.op import FUNCTIONS
 from kgraph.ops import reduce
@@ -33,10 +31,9 @@ from kgraph.ops.compare import isfinite, not_equal
 from kgraph.ops.creating import dtype_of
 from kgraph.ops.move import shape_of
 from kgraph.ops.shapes import ravel, reshape
+from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import exp, log, power, sqrt
 from kgraph.sizes import product
-from kgraph.trace import function
-from kgraph.types import is_float, promote
 
 _WIDER = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}
 
@@ -52,41 +49,28 @@ def _wide(x: Any) -> Any:
     if is_pattern(x):
         return x
     dtype = dtype_of(x)
-    return cast(x, _WIDER[dtype]) if dtype in _WIDER else _tensor(x)
+    return cast(x, _WIDER[dtype]) if dtype in _WIDER else tensor(x)
 
 
-def _floating(x: Any) -> Any:
-    """Integers as `config.floatx()`."""
-    if is_pattern(x):
-        return x
-    dtype = dtype_of(x)
-    return _tensor(x) if is_float(dtype) else cast(x, promote(dtype, "float"))
-
-
-def _tensor(x: Any) -> Any:
-    """A list or a number as an array of the dtype that Keras gives it."""
-    return x if hasattr(x, "dtype") else np.asarray(x, dtype_of(x))
-
-
-@function
+@composed
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The sum along axes."""
     return _along(reduce.sum_row, _wide(x), axis, keepdims)
 
 
-@function
+@composed
 def prod(x: Any, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Any:
     """The product along axes, computed in `dtype` where one is given."""
     return _along(reduce.prod_row, _wide(x) if dtype is None else cast(x, dtype), axis, keepdims)
 
 
-@function
+@composed
 def max(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
     """The largest element along axes, or `initial` where that is larger; NaN where there is one."""
     return _extreme(reduce.max_row, maximum, x, axis, keepdims, initial)
 
 
-@function
+@composed
 def min(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
     """The smallest element along axes, or `initial` where that is smaller; NaN where there is one."""
     return _extreme(reduce.min_row, minimum, x, axis, keepdims, initial)
@@ -94,44 +78,44 @@ def min(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -
 
 def _extreme(row: Any, between: Any, x: Any, axis: Any, keepdims: bool, initial: Any) -> Any:
     if initial is None:
-        return _along(row, x if is_pattern(x) else _tensor(x), axis, keepdims)
-    axes, x = axes_of(x, axis), _tensor(x)
+        return _along(row, x if is_pattern(x) else tensor(x), axis, keepdims)
+    axes, x = axes_of(x, axis), tensor(x)
     if builtins.any(shape_of(x)[place] == 0 for place in axes):
         return FUNCTIONS["full"](reduce.reduced(shape_of(x), axes, keepdims), initial, dtype_of(x))
     return between(_along(row, x, axes, keepdims), cast(initial, dtype_of(x)))
 
 
-@function
+@composed
 def amax(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The largest element along axes."""
     return max(x, axis, keepdims)
 
 
-@function
+@composed
 def amin(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The smallest element along axes."""
     return min(x, axis, keepdims)
 
 
-@function
+@composed
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether one element along axes is true."""
     return _along(reduce.any_row, x if is_pattern(x) else cast(x, "bool"), axis, keepdims)
 
 
-@function
+@composed
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether all elements along axes are true."""
     return _along(reduce.all_row, x if is_pattern(x) else cast(x, "bool"), axis, keepdims)
 
 
-@function
+@composed
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """The position of the first largest element along an axis, as int32; without one, in row-major order."""
     return _position(reduce.argmax_row, x, axis, keepdims)
 
 
-@function
+@composed
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """The position of the first smallest element along an axis, as int32; without one, in row-major order."""
     return _position(reduce.argmin_row, x, axis, keepdims)
@@ -152,10 +136,10 @@ def count_of(x: Any, axis: Any) -> Any:
     return number(product(shape_of(x)[place] for place in axes_of(x, axis)))
 
 
-@function
+@composed
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean along axes; of integers, in `config.floatx()`."""
-    x = _floating(x)
+    x = floating(x)
     count = count_of(x, axis)
     total = sum(x, axis, keepdims)
     if not isinstance(count, int):
@@ -163,36 +147,36 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return divide(total, float(count))
 
 
-@function
+@composed
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean square distance from the mean, along axes."""
-    x = _floating(x)
+    x = floating(x)
     centred = subtract(x, mean(x, axis, keepdims=True))
     return mean(square(centred), axis, keepdims)
 
 
-@function
+@composed
 def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The root of the variance along axes."""
     return sqrt(var(x, axis, keepdims))
 
 
-@function
+@composed
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Any, Any]:
     """Mean and variance along axes. synchronized means nothing here, with one device."""
-    x = _floating(x)
+    x = floating(x)
     centre = mean(x, axes, keepdims=True)
     spread = mean(square(subtract(x, centre)), axes, keepdims)
     return (centre if keepdims else mean(x, axes)), spread
 
 
-@function
+@composed
 def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     """The mean along axes, weighted where weights are given: of x's shape, or one for each element of the axis."""
     if weights is None:
         return mean(x, axis)
     axes = axes_of(x, axis)
-    x, weights = _floating(x), _floating(weights)
+    x, weights = floating(x), floating(weights)
     if shape_of(weights) != shape_of(x):
         if len(shape_of(weights)) != 1 or len(axes) != 1:
             raise ArgumentError("weights must have the shape of x, or be a vector for one axis")
@@ -201,10 +185,10 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     return divide(sum(multiply(x, weights), axes), sum(weights, axes))
 
 
-@function
+@composed
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) along axes, without overflow on the way."""
-    x = _floating(x)
+    x = floating(x)
     largest = stop_gradient(max(x, axis, keepdims=True))
     largest = where(isfinite(largest), largest, 0)
     total = log(sum(exp(subtract(x, largest)), axis, keepdims))
@@ -213,19 +197,19 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return total + largest
 
 
-@function
+@composed
 def count_nonzero(x: Any, axis: Any = None) -> Any:
     """How many elements along axes are not 0, as int32."""
     return sum(cast(not_equal(x, 0), "int32"), axis)
 
 
-@function
+@composed
 def cumsum(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """Along an axis, the sum of each element and those before it; without one, in row-major order."""
     return _running(reduce.cumsum_row, x, axis, dtype)
 
 
-@function
+@composed
 def cumprod(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """Along an axis, the product of each element and those before it; without one, in row-major order."""
     return _running(reduce.cumprod_row, x, axis, dtype)
@@ -239,13 +223,13 @@ def _running(row: Any, x: Any, axis: int | None, dtype: Any) -> Any:
 # norms -------------------------------------------------------------------------------------------------------------
 
 
-@function
+@composed
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """The norm of vectors (one axis) or matrices (two). ord None: the root of the sum of squares.
 
     For vectors ord is a number, inf or -inf; for matrices "fro", 1, -1, inf or -inf.
     """
-    x = _floating(x)
+    x = floating(x)
     axes = axes_of(x, axis)
     if ord is None or (ord == 2 and len(axes) == 1) or (ord == "fro" and len(axes) == 2):
         return sqrt(sum(square(x), axes, keepdims))

@@ -103,7 +103,7 @@ def test_calls_inside_calls_get_no_index() -> None:
     model = kg.Sequential([kg.Input((5,)), layer])
     model(kg.Input((5,)))
     model(X)
-    assert len(layer.calls) == 1
+    assert len(layer.inbound_nodes) == 1
 
 
 def test_names_are_numbered_as_in_keras() -> None:
@@ -344,7 +344,7 @@ def test_state_assigned_in_a_call_moves_on() -> None:
     class Counter(kg.layers.Layer):
         def __init__(self) -> None:
             super().__init__()
-            self.calls_so_far = self.add_weight(shape=(), initializer="zeros", trainable=False, name="calls")
+            self.calls_so_far = self.add_weight(shape=(), initializer="zeros", trainable=False, name="inbound_nodes")
 
         def call(self, x: Any) -> Any:
             self.calls_so_far.assign_add(1.0)

@@ -81,7 +81,7 @@ def test_layers_are_added_and_taken_off() -> None:
     assert model.output_shape == (None, 4)
     model.add(kg.layers.Activation("relu"))
     assert (model(X) >= 0).all()
-    assert len(model.layers[0].calls) == 1
+    assert len(model.layers[0].inbound_nodes) == 1
     assert len(model.weights) == 2
 
 

@@ -78,10 +78,10 @@ def test_a_large_graph_takes_no_longer_than_a_second_and_a_half() -> None:
     before = made(call, (N, 8), (8, 8))
     before = gradients(before, before.outputs[0], before.inputs)
     assert len(before) > 900
-    start = time.perf_counter()
+    start = time.process_time()
     for step in OPTIMISE.values():
         before = step(before)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 # random graphs ---------------------------------------------------------------------------------------------------
