@@ -31,8 +31,8 @@ __version__ = "0.1.0"
 # Names of the contract that are still to come.
 PLANNED = frozenset((
     "GradientTape", "Function", "Metric", "Operation", "Optimizer", "Quantizer", "StatelessScope", "applications",
-    "backend", "callbacks", "datasets", "distribution", "export", "metrics", "optimizers", "preprocessing", "quantizers",
-    "saving", "visualization",
+    "backend", "callbacks", "datasets", "distribution", "export", "metrics", "optimizers", "preprocessing",
+    "quantizers", "saving", "visualization",
 ))  # fmt: skip
 
 __all__ = [

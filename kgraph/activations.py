@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kgraph import ops
 from kgraph.errors import ArgumentError
-from kgraph.ops import minimum, where
+from kgraph.ops.arithmetic import cast, minimum, where
+from kgraph.ops.compare import greater, less
+from kgraph.ops.creating import dtype_of
 from kgraph.ops.nn import (
     celu,
     elu,
@@ -20,98 +22,117 @@ from kgraph.ops.nn import (
     leaky_relu,
     linear,
     log_sigmoid,
-    log_softmax,
     mish,
     relu6,
     selu,
     silu,
     soft_shrink,
-    softmax,
     softsign,
     sparse_plus,
     sparse_sigmoid,
+    sparsemax,
     squareplus,
     tanh_shrink,
     threshold,
-)  # fmt: skip
+)
+from kgraph.ops.probabilities import log_softmax, softmax
+from kgraph.ops.tensors import tensor
 from kgraph.ops.transcendental import exp, sigmoid, softplus, tanh
+
+Activation = Callable[..., Any]
+_row_relu = ops.relu
 
 
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
     """max(x, 0), or Keras's general form of it.
 
-    x where it is at least the threshold, negative_slope * (x - threshold) below, and never above max_value.
+    x where it is above the threshold, negative_slope * (x - threshold) below, and never above max_value.
     """
-    if threshold == 0.0:
-        made = ops.relu(x) if negative_slope == 0.0 else leaky_relu(x, negative_slope)
+    x = tensor(x)
+    if threshold:
+        above = where(greater(x, threshold), x, 0)
+        below = where(less(x, threshold), (x - threshold) * negative_slope, 0) if negative_slope else None
+        y = above if below is None else above + below
+    elif negative_slope and max_value is None:
+        return leaky_relu(x, negative_slope)
     else:
-        made = where(x >= threshold, x, (x - threshold) * negative_slope)
-    return made if max_value is None else minimum(made, max_value)
+        y = leaky_relu(x, negative_slope) if negative_slope else _row_relu(x)
+    return y if max_value is None else minimum(y, cast(max_value, dtype_of(y)))
 
 
 def gelu(x: Any, approximate: bool = False) -> Any:
-    """x times the share of the normal distribution below x; approximate, which `ops.gelu` is by default: by tanh."""
-    return ops.gelu(x, approximate=approximate)
-
-
-def sparsemax(x: Any, axis: int = -1) -> Any:
-    """The probabilities nearest to x. Martins, Astudillo, 2016."""
-    raise NotImplementedError("sparsemax needs a sort, which kgraph.ops does not have yet")
+    """x times the normal distribution's cumulative function at x; approximate: by tanh."""
+    return ops.gelu(x, approximate)
 
 
 def exponential(x: Any) -> Any:
-    """exp(x)."""
+    """e to the power of x."""
     return exp(x)
 
 
-def hard_swish(x: Any) -> Any:
-    """hard_silu by its other name."""
-    return hard_silu(x)
+ALL: tuple[Activation, ...] = (
+    celu,
+    elu,
+    exponential,
+    gelu,
+    glu,
+    hard_shrink,
+    hard_sigmoid,
+    hard_silu,
+    hard_tanh,
+    leaky_relu,
+    linear,
+    log_sigmoid,
+    log_softmax,
+    mish,
+    relu,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    soft_shrink,
+    softmax,
+    softplus,
+    softsign,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
+    squareplus,
+    tanh,
+    tanh_shrink,
+    threshold,
+)
+swish, hard_swish = silu, hard_silu
+NAMES: Mapping[str, Activation] = {one.__name__: one for one in ALL} | {"swish": silu, "hard_swish": hard_silu}
 
 
-def swish(x: Any) -> Any:
-    """silu by its other name."""
-    return silu(x)
-
-
-_ALL: tuple[Callable[..., Any], ...] = (
-    celu, elu, exponential, gelu, glu, hard_shrink, hard_sigmoid, hard_silu, hard_swish, hard_tanh, leaky_relu, linear,
-    log_sigmoid, log_softmax, mish, relu, relu6, selu, sigmoid, silu, soft_shrink, softmax, softplus, softsign,
-    sparse_plus, sparse_sigmoid, sparsemax, squareplus, swish, tanh, tanh_shrink, threshold,
-)  # fmt: skip
-NAMES: dict[str, Callable[..., Any]] = {activation.__name__: activation for activation in _ALL}
-
-
-def get(identifier: Any) -> Callable[..., Any]:
-    """The activation of a name, a config made by `serialize`, or a callable; None is `linear`.
+def get(identifier: Any) -> Activation:
+    """The activation of a name, of what `serialize` made, or a function as it is; None is `linear`.
 
     Raises ArgumentError for an unknown name, with those that look like it.
     """
     if identifier is None:
         return linear
-    if isinstance(identifier, dict):
-        identifier = identifier["config"] if isinstance(identifier.get("config"), str) else identifier["class_name"]
-    if isinstance(identifier, str):
-        if identifier in NAMES:
-            return NAMES[identifier]
-        near = difflib.get_close_matches(identifier, NAMES, 3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(sorted(NAMES))}"
-        raise ArgumentError(f"unknown activation {identifier!r}{hint}")
+    if isinstance(identifier, (str, dict)):
+        return deserialize(identifier)
     if callable(identifier):
         return identifier
     raise ArgumentError(f"an activation is a name or a function, not {identifier!r}")
 
 
-def serialize(activation: Callable[..., Any]) -> Any:
-    """The name of an activation."""
+def deserialize(config: Any, custom_objects: Mapping[str, Activation] | None = None) -> Activation:
+    """The activation of what `serialize` made; custom_objects are other functions by name."""
+    name = config
+    if isinstance(config, dict):
+        name = config["config"] if isinstance(config.get("config"), str) else config.get("class_name")
+    known = {**NAMES, **(custom_objects or {})}
+    if isinstance(name, str) and name in known:
+        return known[name]
+    near = difflib.get_close_matches(str(name), known, 3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(sorted(known))}"
+    raise ArgumentError(f"unknown activation {name!r}; {hint}")
+
+
+def serialize(activation: Activation) -> str:
+    """The name of an activation. One that is not among these needs `custom_objects` where it is read back."""
     return getattr(activation, "__name__", type(activation).__name__)
-
-
-def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Callable[..., Any]:
-    """The activation of a name, looked up among custom_objects first."""
-    if custom_objects and isinstance(config, str) and config in custom_objects:
-        return custom_objects[config]
-    return get(config)
-
-
-__all__ = [*NAMES, "deserialize", "get", "serialize"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -118,11 +118,11 @@ def _add_show(commands: Any) -> None:
 
 def run_bench(options: Namespace) -> int:
     """`kgraph bench`."""
-    given: dict[str, Callable[[], Any]] | None = None
-    if options.model:
-        model = model_at(options.model)
-        given = {options.model.replace("\\", "/").rpartition("/")[2]: lambda: model}
-    return import_module("kgraph.bench.command").run(options, given)
+    command = import_module("kgraph.bench.command")
+    if not options.model:
+        return command.run(options)
+    model = model_at(options.model)
+    return command.run(options, options.model.replace("\\", "/").rpartition("/")[2], model)
 
 
 def run_show(options: Namespace) -> int:

@@ -49,6 +49,7 @@ class Op:
       contract  a sum of products over named axes
       cumulate  a running reduction along one axis
       scatter   elements added or written at given places
+      compose   none of its own: once gradients are there, the pass `open` puts `opened` in its place
     """
 
     name: str
@@ -60,5 +61,6 @@ class Op:
     read: Callable[..., Any] | None = None  # move: (index, *operands, **attrs) -> an expression of kgraph.index
     initial: str | None = None  # reduce, cumulate: the value before the first element
     combine: str | None = None  # reduce, cumulate, scatter: "{0} + {1}"
+    opened: Callable[..., Any] | None = None  # compose: (*xs, **attrs) -> the same value, written with other rows
     casts: Callable[..., Sequence[str]] = as_they_are  # dtypes of the arguments -> the dtypes they are cast to
     commutes: bool = False

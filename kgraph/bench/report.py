@@ -93,9 +93,9 @@ def caption() -> str:
     peak = peak_of_process()
     held = f" This process held at most {quantity(peak)}B." if peak else ""
     return (
-        "Times are medians of one call. compile: the forward pass, with no kernel cached but those of the models above. "
-        "GFLOP/s: of the forward pass, counted on the op graph. gradient: value_and_grad. memory: weights, the kernels' copies of them, and "
-        f"values in between. ratio: their time over ours.{held}"
+        "Times are medians of one call. compile: the forward pass, no kernel cached but those of the models above.\n"
+        "GFLOP/s: of the forward pass, counted on the op graph. gradient: value_and_grad. ratio: theirs over ours.\n"
+        f"memory: weights, the kernels' copies of them, and values in between.{held}"
     )
 
 

@@ -33,6 +33,7 @@ from kgraph.sizes import Dim, minimum, product
 FLAG = "failed"  # the int32 to which a check adds: 0 where every index is in range
 LONGEST_ALONE = 32  # elements of a row that one thread takes
 LONGEST_OF_WARP = 1024  # elements of a row that one warp takes
+STRIP = 64  # places of the axis of a scatter that one thread looks after
 FEW_ROWS = 8  # as many as one thread adds up into a column
 
 
@@ -145,17 +146,21 @@ def running(text: Source, schedule: Running, geometry: Geometry) -> Launch:
 
 
 def scatter(text: Source, schedule: Scatter, geometry: Geometry) -> Launch:
-    """Copies of the base, then updates in the order of the indices, column by column."""
-    loops, axis = (*schedule.outer, schedule.column), schedule.axis
+    """Copies of the base, then updates in the order of the indices; a thread has a column of a strip of the axis."""
+    axis = schedule.axis
+    strip = Loop("strip", strips(axis.extent, STRIP))
+    loops = (*schedule.outer, strip, schedule.column)
     with parallel(text, loops):
-        with text.loops([axis]):
+        text(f"first = strip * {STRIP}", f"last = min(first + {STRIP}, {axis.extent})")
+        with text.block(f"for {axis.name} in range(first, last):"):
             text(f"out[{schedule.address}] = {schedule.base}")
         with text.loops([schedule.position]):
             text(f"{axis.name} = {schedule.index}")
             with text.block(f"if {axis.name} < 0:"):
                 text(f"{axis.name} += {axis.extent}")
-            value = schedule.combine.format(f"out[{schedule.address}]", closed(schedule.update))
-            text(f"out[{schedule.address}] = {value}")
+            with text.block(f"if {axis.name} >= first and {axis.name} < last:"):
+                value = schedule.combine.format(f"out[{schedule.address}]", closed(schedule.update))
+                text(f"out[{schedule.address}] = {value}")
     return threads_for(product(loop.extent for loop in loops), geometry)
 
 

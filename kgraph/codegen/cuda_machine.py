@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from kgraph.codegen.cubin import Compiled, compile_kernel
 from kgraph.codegen.cuda_team import GPU, TINY
 from kgraph.codegen.emulate import emulate
 from kgraph.codegen.kernel import Check, Kernel
-from kgraph.codegen.native.store import Store
+from kgraph.codegen.native.store import Store, package
 from kgraph.codegen.scalars import scalars
 from kgraph.errors import KGraphError
 from kgraph.sizes import resolve
@@ -161,12 +159,4 @@ def helpers_of(dtype: str) -> Mapping[str, Any]:
 def key_of(kernel: Kernel, capability: tuple[int, int]) -> str:
     """What a cubin depends on: the text, the types, the GPU, and this package."""
     kinds = ",".join(argument_types(kernel))
-    return "\n".join(["cubin", str(capability), _package(), kernel.dtype, kinds, cuda.source(kernel)])
-
-
-@lru_cache(maxsize=1)
-def _package() -> str:
-    digest = sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return "\n".join(["cubin", str(capability), package(), kernel.dtype, kinds, cuda.source(kernel)])

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from kgraph import config
@@ -22,7 +21,7 @@ from kgraph.codegen.kernel import Kernel
 from kgraph.codegen.native import objects
 from kgraph.codegen.native.host import host
 from kgraph.codegen.native.runtime import runtime
-from kgraph.codegen.native.store import Store
+from kgraph.codegen.native.store import Store, package
 from kgraph.codegen.scalars import scalars
 
 ENTRY = "kernel"
@@ -50,15 +49,7 @@ def address_of(kernel: Kernel, shown: str) -> int:
 def key_of(kernel: Kernel, text: str) -> str:
     """What the machine code depends on: the text, the types, the processor, and this package."""
     types = ",".join(parameter.dtype for parameter in kernel.parameters)
-    return "\n".join([host().signature(), _package(), kernel.dtype, types, text])
-
-
-@lru_cache(maxsize=1)
-def _package() -> str:
-    digest = sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return "\n".join([host().signature(), package(), kernel.dtype, types, text])
 
 
 def function_of(kernel: Kernel, text: str, shown: str) -> Callable[..., int]:

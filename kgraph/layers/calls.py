@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -383,6 +383,3 @@ def output_types(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
         find_masks(arguments)
         body = trace_call(layer, arguments, as_symbol)
     return tree.map_structure(lambda leaf: None if leaf is None else leaf.type, body.outputs)
-
-
-__all__ = ["Call", "call_layer", "cast_float", "is_tensor", "output_types", "replace"]

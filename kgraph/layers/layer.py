@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph import config, constraints, dtype_policies, initializers, regularizers, tree
+from kgraph import constraints, dtype_policies, initializers, regularizers, tree
 from kgraph.errors import ArgumentError, GraphError, ShapeError
 from kgraph.layers import calls, describe, history, naming, spec
 from kgraph.layers.owner import Owner, unique
@@ -369,6 +369,3 @@ def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
     if isinstance(shapes, dict):
         return {key: map_shapes(function, shape) for key, shape in shapes.items()}
     return type(shapes)(map_shapes(function, shape) for shape in shapes)
-
-
-__all__ = ["Layer", "config", "known_shape", "map_shapes"]

@@ -7,7 +7,6 @@ from typing import Any
 from kgraph import ops, tree
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.layers.history import shapes_of, single
-from kgraph.layers.input import InputLayer
 from kgraph.layers.layer import Layer
 from kgraph.layers.spec import InputSpec
 from kgraph.models.model import Model
@@ -166,6 +165,3 @@ def symbol_name(symbol: Symbol) -> str:
     """The name of the layer (or op) that an output comes from."""
     made = symbol.inputs[0] if symbol.op == "item" else symbol
     return made.call.layer.name if made.call is not None else made.name
-
-
-__all__ = ["Functional", "InputLayer"]

@@ -9,7 +9,7 @@ from kgraph import tree
 from kgraph.errors import ArgumentError, GraphError
 from kgraph.ir import Graph
 from kgraph.layers import calls, naming
-from kgraph.layers.layer import Layer, is_shape, known_shape, map_shapes
+from kgraph.layers.layer import Layer, known_shape, map_shapes
 from kgraph.models.summary import print_summary
 from kgraph.models.traced import Traced
 from kgraph.sizes import N
@@ -160,6 +160,3 @@ def make_functional(cls: type) -> None:
         if Model in ancestor.__bases__:
             ancestor.__bases__ = tuple(Model.functional if base is Model else base for base in ancestor.__bases__)
             return
-
-
-__all__ = ["Model", "is_shape"]

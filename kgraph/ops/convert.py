@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import NotTracedError
-from kgraph.ops.arithmetic import cast, maximum, minimum
+from kgraph.ops.arithmetic import cast
 from kgraph.trace import Symbol, as_array, function
 from kgraph.types import numpy_dtype, strong, type_of
 
@@ -37,9 +37,3 @@ def convert_to_numpy(x: Any) -> np.ndarray:
 def is_tensor(x: Any) -> bool:
     """Whether it is a symbol, a variable or an array."""
     return isinstance(x, (Symbol, np.ndarray)) or hasattr(x, "as_symbol")
-
-
-@function
-def clip(x: Any, x_min: Any, x_max: Any) -> Any:
-    """x between two bounds; where they cross, the upper one wins, as in numpy."""
-    return minimum(maximum(x, x_min), x_max)

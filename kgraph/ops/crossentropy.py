@@ -10,8 +10,9 @@ from kgraph.ops.arithmetic import cast, multiply, negative, subtract
 from kgraph.ops.axes import axis_of
 from kgraph.ops.creating import dtype_of, one_hot
 from kgraph.ops.move import shape_of, shown
-from kgraph.ops.nn import log_sigmoid, log_softmax
+from kgraph.ops.nn import log_sigmoid
 from kgraph.ops.pointwise import clip
+from kgraph.ops.probabilities import log_softmax
 from kgraph.ops.shapes import squeeze
 from kgraph.ops.statistics import sum
 from kgraph.ops.tensors import composed, floating, tensor

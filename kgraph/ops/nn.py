@@ -9,44 +9,21 @@ import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.op import FUNCTIONS
-from kgraph.ops.arithmetic import absolute, maximum, minimum, multiply, relu, stop_gradient, subtract, where
-from kgraph.ops.axes import axes_of, axis_of
+from kgraph.ops.arithmetic import absolute, maximum, minimum, multiply, relu, subtract, where
+from kgraph.ops.axes import axis_of
 from kgraph.ops.compare import greater, less, less_equal
 from kgraph.ops.creating import dtype_of
 from kgraph.ops.joining import split
 from kgraph.ops.move import shape_of, shown
 from kgraph.ops.normal import erf
-from kgraph.ops.reduce import max_row, sum_row
+from kgraph.ops.probabilities import softmax
 from kgraph.ops.tensors import composed, floating, tensor
-from kgraph.ops.transcendental import exp, expm1, log, sigmoid, softplus, sqrt, tanh
+from kgraph.ops.transcendental import exp, expm1, sigmoid, softplus, sqrt, tanh
 from kgraph.sizes import Size
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946  # Klambauer et al., 2017
 
-# softmax -----------------------------------------------------------------------------------------------------------
-
-
-def _below_largest(x: Any, axes: Any) -> Any:
-    """x less its largest element along the axes: exp of it cannot overflow. Its gradient is that of x alone."""
-    return subtract(x, stop_gradient(max_row(x, axes=axes, keepdims=True)))
-
-
-@composed
-def softmax(x: Any, axis: Any = -1) -> Any:
-    """exp(x) / sum(exp(x)) along an axis or several: positive numbers whose sum is 1."""
-    x = floating(x)
-    axes = axes_of(x, axis)
-    e = exp(_below_largest(x, axes))
-    return e / sum_row(e, axes=axes, keepdims=True)
-
-
-@composed
-def log_softmax(x: Any, axis: Any = -1) -> Any:
-    """log(softmax(x)), without the cancellation of computing it in two steps."""
-    x = floating(x)
-    axes = axes_of(x, axis)
-    below = _below_largest(x, axes)
-    return below - log(sum_row(exp(below), axes=axes, keepdims=True))
+# softmax's sparse kin --------------------------------------------------------------------------------------------
 
 
 @composed

@@ -13,6 +13,7 @@ from kgraph.passes.fold import fold
 from kgraph.passes.fuse import fuse
 from kgraph.passes.inline import inline
 from kgraph.passes.merge import merge
+from kgraph.passes.open import open_composed
 from kgraph.passes.simplify import simplify, simplify_all
 from kgraph.passes.stabilise import stabilise
 
@@ -27,6 +28,7 @@ BEFORE_GRADIENTS: dict[str, Pass] = {
     "merge": merge,
 }
 AFTER_GRADIENTS: dict[str, Pass] = {
+    "open": open_composed,
     "fold": fold,
     "simplify": simplify_all,
     "einsum": canonicalise,

@@ -18,6 +18,7 @@ MOST_MEMBERS = 64
 MOST_INPUTS = 32
 WIDEST_ROW = 1024  # columns of a product that a thread keeps for a reduction along them
 FLOATING = ("float32", "float64")
+BY_ELEMENT = ("map", "move", "reduce")  # kinds of ops that take their arguments element by element
 INDICES = {"take": 1, "take_along_axis": 1}  # arguments that are looked at before the kernel runs
 
 
@@ -35,14 +36,14 @@ class Group:
 
 def fuse(graph: Graph) -> Graph:
     """The graph with one node for each kernel."""
-    home = groups(graph)
+    home, copied = groups(graph), everywhere(graph)
     made = Graph()
     made.updates, made.assumed = dict(graph.updates), list(graph.assumed)
     for node in graph:
         if node.op in LEAVES:
             made.add(node, *graph.arguments(node.name))
-        elif home[node.name].root is node:
-            _add_kernel(made, graph, home[node.name])
+        elif node.name in home and home[node.name].root is node:
+            _add_kernel(made, graph, home[node.name], copied)
     made.outputs = list(graph.outputs)
     return made.prune()
 
@@ -50,9 +51,9 @@ def fuse(graph: Graph) -> Graph:
 def groups(graph: Graph) -> dict[str, Group]:
     """The group of every node that computes something."""
     home: dict[str, Group] = {}
-    results = set(graph.results)
+    results, copied = set(graph.results), everywhere(graph)
     for node in reversed(list(graph)):
-        if node.op in LEAVES:
+        if node.op in LEAVES or node.name in copied:
             continue
         readers = graph.readers(node.name)
         around = {id(home[reader]): home[reader] for reader in readers}
@@ -63,6 +64,23 @@ def groups(graph: Graph) -> dict[str, Group]:
         home[node.name] = group
         _note(graph, node, group)
     return home
+
+
+def everywhere(graph: Graph) -> set[str]:
+    """Numbers that follow from sizes and constants, like the count behind a mean: each kernel has its own."""
+    found: set[str] = set()
+    results = set(graph.results)
+    for node in graph:
+        if node.op in LEAVES or OPS[node.op].kind != "map" or node.tensor.shape != () or node.name in results:
+            continue
+        free = all(name in found or _is_number(graph[name]) for name in graph.arguments(node.name))
+        if free and all(OPS[graph[reader].op].kind in BY_ELEMENT for reader in graph.readers(node.name)):
+            found.add(node.name)
+    return found
+
+
+def _is_number(node: Node) -> bool:
+    return node.op == "const" and node.tensor.shape == ()
 
 
 def _note(graph: Graph, node: Node, group: Group) -> None:
@@ -186,21 +204,32 @@ def _inputs(graph: Graph, group: Group) -> set[str]:
     return {source for name in group.members for source in graph.arguments(name)} - group.members
 
 
-def _add_kernel(made: Graph, graph: Graph, group: Group) -> None:
+def _add_kernel(made: Graph, graph: Graph, group: Group, copied: set[str]) -> None:
     """One node for the group: the op itself where it is alone, else a fused node with the group as its body."""
     root = group.root
-    if len(group.members) == 1:
+    members = _with_copies(graph, group.members, copied)
+    if len(members) == 1:
         made.add(root, *graph.arguments(root.name))
         return
     body, sources = Graph(), []
     for node in graph:
-        if node.name in group.members:
+        if node.name in members:
             for source in graph.arguments(node.name):
                 if source not in body:
-                    number = graph[source].op == "const" and graph[source].tensor.shape == ()
+                    number = _is_number(graph[source])
                     body.add(graph[source] if number else Node(source, "input", graph[source].type))
                     if not number:
                         sources.append(source)
             body.add(node, *graph.arguments(node.name))
     body.outputs = [root.name]
     made.add(Node(root.name, "fused", root.type, {"body": body}, root.origin), *sources)
+
+
+def _with_copies(graph: Graph, members: set[str], copied: set[str]) -> set[str]:
+    """The members, and those they read that every kernel has its own of."""
+    found, waiting = set(members), list(members)
+    while waiting:
+        more = [name for name in graph.arguments(waiting.pop()) if name in copied and name not in found]
+        found.update(more)
+        waiting += more
+    return found

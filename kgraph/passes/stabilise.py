@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from kgraph.ir import Graph
-from kgraph.ops.nn import log_sigmoid, log_softmax, softmax
+from kgraph.ops.nn import log_sigmoid
+from kgraph.ops.probabilities import log_softmax, softmax
 from kgraph.rewrite import Rule, number_of, rewrite, row
 from kgraph.trace import Symbol
 

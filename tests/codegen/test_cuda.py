@@ -14,9 +14,9 @@ from kgraph.autodiff import gradients
 from kgraph.codegen import cuda, cuda_machine
 from kgraph.codegen.cuda_machine import Emulator, compiled
 from kgraph.codegen.cuda_program import CudaProgram
-from kgraph.codegen.cuda_team import GPU
+from kgraph.codegen.cuda_team import GPU, Geometry
 from kgraph.codegen.targets import program_for
-from kgraph.errors import ArgumentError, KGraphError, RangeError
+from kgraph.errors import ArgumentError, DTypeError, KGraphError, RangeError
 from kgraph.evaluate import bind_sizes, evaluate
 from kgraph.ir import Graph
 from kgraph.ops.contract import einsum
@@ -102,6 +102,9 @@ def graphs() -> dict[str, Graph]:
         "scatter, axis 1": trace(
             lambda a, at, b: ops.scatter_add(a, at, b, axis=1), floats(N, 4, 2), integers(6), floats(N, 6, 2)
         ),
+        "scatter, long axis": trace(
+            lambda a, at, b: ops.scatter_add(a, at * 40 - 70, b, axis=0), floats(150, 3), integers(N), floats(N, 3)
+        ),
         "running sum": trace(lambda a: [cumsum_row(a, axis=0), cumsum_row(a, axis=1)], floats(N, 7)),
         "concatenate": trace(lambda a, b: ops.concatenate([a, b * 2.0], axis=1), floats(N, 7), floats(N, 2)),
         "pad": trace(lambda a: pad(a, np.float32(1.5), low=(1, 0), high=(0, 2), interior=(0, 1)) * 2.0, floats(N, 3)),
@@ -155,6 +158,14 @@ def test_they_agree_with_as_many_threads_as_on_a_gpu(name: str, monkeypatch: pyt
     agrees(GRAPHS[name], 3)
 
 
+def test_large_products_have_larger_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Emulator, "geometry", Geometry(side=2, each=1, depth=3))
+    graph = trace(lambda a, b: einsum(a, b, spec="ab,bc->ac"), floats(50, 5), floats(5, 46))
+    (step,) = CudaProgram(fuse(graph)).plan.steps
+    assert "total1_1" in cuda.source(step.kernel, Emulator.geometry)
+    agrees(graph, 0)
+
+
 @pytest.mark.parametrize("dtype", NUMBERS)
 def test_every_dtype_passes_between_threads(dtype: str) -> None:
     def reductions(x: Any) -> list[Any]:
@@ -169,6 +180,11 @@ def test_nan_is_the_largest_and_the_first_of_equals_is_found() -> None:
     assert run(trace(lambda x: ops.argmax(x, axis=1), floats(N, 70)), [rows])[0].tolist() == [40, 8, 65]
     assert run(trace(lambda x: ops.argmax(x, axis=1), floats(N, M)), [rows])[0].tolist() == [40, 8, 65]
     assert np.isnan(run(trace(lambda x: ops.max(x, axis=1), floats(N, 70)), [rows])[0]).tolist() == [True, False, False]
+
+
+def test_half_precision_is_refused_by_name() -> None:
+    with pytest.raises(DTypeError, match=r"cast is f16\[N\]"):
+        CudaProgram(fuse(trace(lambda x: ops.cast(ops.cast(x, "float16"), "float32"), floats(N))))
 
 
 @pytest.mark.parametrize("index", [4, -5])
@@ -220,6 +236,17 @@ def test_they_compile_without_spills_and_stay_in_float32(name: str) -> None:
         found = compiled(step.kernel, (9, 0))
         assert found.spills == 0, cuda.source(step.kernel)
         assert found.has_float64 == (name == "float64"), cuda.source(step.kernel)
+
+
+@pytest.mark.skipif(find_spec("numba_cuda") is None, reason="needs numba-cuda")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("spec", ["ab,bc->ac", "ab,cb->ac", "ba,bc->ac"])
+def test_large_products_fit_into_shared_memory_and_registers(spec: str, dtype: str) -> None:
+    kind = TensorType((4096, 4096), dtype)
+    program = CudaProgram(fuse(trace(lambda a, b: einsum(a, b, spec=spec), kind, kind)), lower_only=True)
+    found = compiled(program.plan.steps[0].kernel)
+    assert found.spills == 0
+    assert "ld.shared.v4.f32" in found.ptx or dtype == "float64"
 
 
 @pytest.mark.skipif(find_spec("numba_cuda") is None, reason="needs numba-cuda")

@@ -344,7 +344,7 @@ def test_state_assigned_in_a_call_moves_on() -> None:
     class Counter(kg.layers.Layer):
         def __init__(self) -> None:
             super().__init__()
-            self.calls_so_far = self.add_weight(shape=(), initializer="zeros", trainable=False, name="inbound_nodes")
+            self.calls_so_far = self.add_weight(shape=(), initializer="zeros", trainable=False, name="count")
 
         def call(self, x: Any) -> Any:
             self.calls_so_far.assign_add(1.0)

@@ -13,7 +13,7 @@ from kgraph import losses
 from kgraph.autodiff import gradients
 from kgraph.ir import Graph
 from kgraph.ops.arithmetic import maximum, minimum, multiply
-from kgraph.ops.nn import log_softmax, softmax
+from kgraph.ops.probabilities import log_softmax, softmax
 from kgraph.ops.statistics import sum
 from kgraph.ops.transcendental import exp, expm1, log, log1p, sigmoid, softplus
 from kgraph.passes.stabilise import stabilise

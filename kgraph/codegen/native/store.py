@@ -6,10 +6,20 @@ import hashlib
 import os
 import tempfile
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 _MAGIC = b"kgraph object 1\n"
 _HEADER = len(_MAGIC) + hashlib.sha256().digest_size
+
+
+@lru_cache(maxsize=1)
+def package() -> str:
+    """A digest of the code generator: a part of every key, since machine code depends on it."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 class Store:

@@ -1,0 +1,19 @@
+"""Rows that are only a name for a composition, such as softmax, give way to it once gradients are there."""
+
+from __future__ import annotations
+
+from kgraph.ir import Graph
+from kgraph.op import OPS
+from kgraph.rewrite import substitute
+from kgraph.trace import reference
+
+
+def open_composed(graph: Graph) -> Graph:
+    """The graph without ops of kind compose."""
+    graph = graph.copy()
+    for node in list(graph):
+        op = OPS.get(node.op)
+        if op is not None and op.opened is not None:
+            arguments = [reference(graph, name) for name in graph.arguments(node.name)]
+            substitute(graph, node.name, op.opened(*arguments, **node.attrs))
+    return graph.prune()
