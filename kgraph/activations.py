@@ -40,7 +40,6 @@ from kgraph.ops.tensors import tensor
 from kgraph.ops.transcendental import exp, sigmoid, softplus, tanh
 
 Activation = Callable[..., Any]
-_row_relu = ops.relu
 
 
 def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
@@ -56,7 +55,7 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
     elif negative_slope and max_value is None:
         return leaky_relu(x, negative_slope)
     else:
-        y = leaky_relu(x, negative_slope) if negative_slope else _row_relu(x)
+        y = leaky_relu(x, negative_slope) if negative_slope else ops.relu(x)
     return y if max_value is None else minimum(y, cast(max_value, dtype_of(y)))
 
 

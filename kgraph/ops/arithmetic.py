@@ -9,7 +9,7 @@ import numpy as np
 from kgraph.op import OPS, Op, common, common_after_first, common_float
 from kgraph.ops.axes import is_pattern
 from kgraph.ops.compare import equal, greater, greater_equal, less_equal
-from kgraph.ops.elementwise import Grad, elementwise, no_bools
+from kgraph.ops.elementwise import Function, Grad, elementwise, no_bools
 from kgraph.sizes import Dim
 from kgraph.trace import Symbol, function, primitive
 from kgraph.types import TensorType, is_float, numpy_dtype, standard_dtype
@@ -35,7 +35,7 @@ subtract = elementwise(
     casts=no_bools,
     vjp=lambda g, y, a, b: (g, negative(g)),
 )
-multiply = elementwise(
+multiply: Function = elementwise(
     "x1 * x2; of booleans, whether both are true.",
     "x1 x2",
     name="multiply",
@@ -45,7 +45,7 @@ multiply = elementwise(
     commutes=True,
     vjp=lambda g, y, a, b: (multiply(g, b), multiply(g, a)),
 )
-divide = elementwise(
+divide: Function = elementwise(
     "x1 / x2; integers are divided as `config.floatx()`. Division by 0 gives an infinity or NaN.",
     "x1 x2",
     name="divide",
@@ -118,7 +118,7 @@ relu = elementwise(
 
 # signs, squares ----------------------------------------------------------------------------------------------------
 
-negative = elementwise(
+negative: Function = elementwise(
     "-x.",
     name="negative",
     numpy=np.negative,
@@ -133,7 +133,7 @@ absolute = elementwise(
     scalar="absolute({0})",
     vjp=lambda g, y, x: (multiply(g, sign(x)),),
 )
-sign = elementwise(
+sign: Function = elementwise(
     "-1, 0 or 1, as x is negative, zero or positive.",
     name="sign",
     numpy=np.sign,
@@ -176,7 +176,7 @@ trunc = elementwise("x without what follows the point.", name="trunc", numpy=np.
 
 # choosing ----------------------------------------------------------------------------------------------------------
 
-where = elementwise(
+where: Function = elementwise(
     "x1 where the condition holds, else x2.",
     "condition x1 x2",
     name="where",

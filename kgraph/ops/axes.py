@@ -26,7 +26,7 @@ def axes_of(x: Any, axis: Any) -> Any:
         return axis
     if axis is not None and not isinstance(axis, (int, np.integer, tuple, list)):
         raise ArgumentError(f"an axis is an integer, a sequence of integers or None, not {axis!r}")
-    listed = axis if isinstance(axis, (tuple, list)) else [axis]
+    listed: list[Any] = list(axis) if isinstance(axis, (tuple, list)) else [axis]
     if is_pattern(x):
         return _of_pattern(listed)
     have = shape_of(x)

@@ -1,4 +1,4 @@
-"""Values of any kind as tensors, and back."""
+"""Values of any kind as tensors and back, and questions about them."""
 
 from __future__ import annotations
 
@@ -7,33 +7,65 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import NotTracedError
+from kgraph.op import FUNCTIONS
 from kgraph.ops.arithmetic import cast
-from kgraph.trace import Symbol, as_array, function
-from kgraph.types import numpy_dtype, strong, type_of
+from kgraph.ops.axes import is_pattern
+from kgraph.ops.creating import dtype_of
+from kgraph.ops.tensors import tensor
+from kgraph.trace import Symbol, function, is_symbolic
+from kgraph.types import numpy_dtype, standard_dtype
 
 
 @function
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, ragged: bool | None = None) -> Any:
-    """The value as a tensor: a symbol stays one, numbers and lists become arrays.
+    """x as a tensor, in `dtype` where that is given: a symbol stays one, numbers and lists become arrays.
 
     sparse and ragged are there for Keras programs that pass them, and change nothing.
     """
-    if isinstance(x, Symbol) or hasattr(x, "as_symbol"):
-        return x if dtype is None else cast(x, dtype)
-    array = as_array(x)
-    array = np.asarray(array, numpy_dtype(strong(type_of(array).dtype)))
-    return array if dtype is None else cast(array, dtype)
+    if hasattr(x, "as_symbol"):
+        x = x.as_symbol() if is_symbolic((x,)) else x.numpy()
+    x = tensor(x)
+    return x if dtype is None or is_pattern(x) else cast(x, dtype)
 
 
 @function
 def convert_to_numpy(x: Any) -> np.ndarray:
-    """The value as a numpy array; NotTracedError for a symbol, whose value is known only at the call."""
+    """x as an array; NotTracedError for a symbol, whose value is known only at the call."""
     if isinstance(x, Symbol):
         raise NotTracedError(f"the value of {x} is known only at the call")
-    return np.asarray(as_array(x))
+    return np.asarray(tensor(x.numpy() if hasattr(x, "as_symbol") else x))
 
 
 @function
 def is_tensor(x: Any) -> bool:
-    """Whether it is a symbol, a variable or an array."""
-    return isinstance(x, (Symbol, np.ndarray)) or hasattr(x, "as_symbol")
+    """Whether x is an array, a variable or a symbol."""
+    return isinstance(x, (Symbol, np.ndarray, np.generic)) or hasattr(x, "as_symbol")
+
+
+@function
+def array(x: Any, dtype: Any = None) -> Any:
+    """x as an array."""
+    return convert_to_tensor(x, dtype)
+
+
+@function
+def copy(x: Any) -> Any:
+    """x again; a change of the one array leaves the other alone."""
+    return x if isinstance(x, Symbol) else np.array(tensor(x))
+
+
+@function
+def dtype(x: Any) -> str:
+    """The name of x's dtype."""
+    return dtype_of(x)
+
+
+@function
+def view(x: Any, dtype: Any = None) -> Any:
+    """The bytes of an array taken for numbers of another dtype."""
+    if isinstance(x, Symbol):
+        raise NotTracedError("ops.view works on arrays; there is no row for it")
+    return np.asarray(x).view(numpy_dtype(standard_dtype(dtype)))
+
+
+FUNCTIONS["asarray"] = array

@@ -12,6 +12,7 @@ from kgraph.trace import primitive
 from kgraph.types import TensorType, promote
 
 Grad = tuple[Any, ...]
+Function = Callable[..., Any]
 
 
 def met(*xs: TensorType) -> TensorType:

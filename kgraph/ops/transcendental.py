@@ -10,7 +10,7 @@ import numpy as np
 from kgraph.op import common_float
 from kgraph.ops.arithmetic import divide, multiply, negative, reciprocal, square, subtract, where
 from kgraph.ops.compare import equal
-from kgraph.ops.elementwise import Grad, elementwise, no_bools
+from kgraph.ops.elementwise import Function, Grad, elementwise, no_bools
 from kgraph.trace import Symbol
 
 
@@ -112,7 +112,7 @@ power = elementwise(
 # angles ------------------------------------------------------------------------------------------------------------
 
 sin = _row("The sine of an angle in radians.", "sin", np.sin, lambda y, x: cos(x))
-cos = _row("The cosine of an angle in radians.", "cos", np.cos, lambda y, x: negative(sin(x)))
+cos: Function = _row("The cosine of an angle in radians.", "cos", np.cos, lambda y, x: negative(sin(x)))
 tan = _row("The tangent of an angle in radians.", "tan", np.tan, lambda y, x: square(y) + 1.0)
 arcsin = _row("The angle with this sine.", "arcsin", np.arcsin, lambda y, x: rsqrt(subtract(1.0, square(x))))
 arccos = _row(
@@ -120,7 +120,7 @@ arccos = _row(
 )
 arctan = _row("The angle with this tangent.", "arctan", np.arctan, lambda y, x: reciprocal(square(x) + 1.0))
 sinh = _row("The hyperbolic sine.", "sinh", np.sinh, lambda y, x: cosh(x))
-cosh = _row("The hyperbolic cosine.", "cosh", np.cosh, lambda y, x: sinh(x))
+cosh: Function = _row("The hyperbolic cosine.", "cosh", np.cosh, lambda y, x: sinh(x))
 arcsinh = _row("What the hyperbolic sine undoes.", "arcsinh", np.arcsinh, lambda y, x: rsqrt(square(x) + 1.0))
 arccosh = _row(
     "What the hyperbolic cosine undoes; NaN below 1.",
