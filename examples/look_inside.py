@@ -13,8 +13,11 @@ def model():
 def main():
     """Print everything, from the calls of layers to assembly; returns the Executable."""
     f = kg.compile(model())
+    before = ""
     for name, graph in f.stages.items():
-        print(f"--- after {name}: {len(graph)} nodes\n{graph}\n")
+        text = str(graph)
+        print(f"--- after {name}: the same\n" if text == before else f"--- after {name}: {len(graph)} nodes\n{text}\n")
+        before = text
     print(f"--- the kernels\n{f.source}\n")
     lines = f.asm().splitlines()
     print(f"--- the first of {len(lines)} lines of assembly")

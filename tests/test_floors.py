@@ -37,6 +37,7 @@ IMPORTED_WHEN_USED = {
     "ml_dtypes": "an extra, kgraph[half]",
     "keras": "the judge of the tests and a rival in the bench, not a dependency",
     "jax": "an extra, kgraph[bench]",
+    "resource": "Windows does not have it",
     "rich": "only tables on a terminal need it, and importing kgraph stays quick",
 }
 

@@ -15,11 +15,6 @@ from kgraph.op import OPS
 from kgraph.sizes import resolve
 from kgraph.types import numpy_dtype
 
-try:
-    import resource
-except ImportError:  # Windows does not have it
-    resource = None  # type: ignore[assignment]
-
 
 @dataclass(frozen=True)
 class Memory:
@@ -75,7 +70,9 @@ def memory(fused: Graph, sizes: Mapping[str, int]) -> Memory:
 
 def peak_of_process() -> int | None:
     """The most memory this process ever held, in bytes; None where the system does not say."""
-    if resource is None:
+    try:
+        import resource
+    except ImportError:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -21,6 +21,11 @@ ROOT_HALF_BITS = int32(0x3F3504F3)
 SMALLEST_NORMAL = float32(1.17549435e-38)
 
 
+def rsqrt(x: Any) -> Any:
+    """1 / sqrt(x)."""
+    return ONE / sqrt(x)
+
+
 def power_of_two(n: Any) -> Any:
     """2**n for n from -126 to 127."""
     return int32((n + int32(127)) << int32(23)).view(float32)

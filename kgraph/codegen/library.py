@@ -20,6 +20,11 @@ def sqrt(x: Any) -> Any:
     return math.sqrt(x)
 
 
+def rsqrt(x: Any) -> Any:
+    """1 / sqrt(x)."""
+    return real(1) / math.sqrt(x)
+
+
 def exp(x: Any) -> Any:
     """e to the power of x."""
     return math.exp(x)

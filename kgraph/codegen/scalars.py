@@ -47,6 +47,16 @@ def sign(x: Any, one: Any) -> Any:
     return one if x > zero else (-one if x < zero else x)
 
 
+def floor_divide(a: Any, b: Any) -> Any:
+    """The quotient rounded down."""
+    return a // b
+
+
+def mod(a: Any, b: Any) -> Any:
+    """What remains of that division; it has the sign of b."""
+    return a % b
+
+
 def isnan(x: Any) -> Any:
     """Is it not a number?"""
     return x != x
@@ -134,6 +144,8 @@ EVERYWHERE: Scalars = {
         absolute,
         square,
         sign,
+        floor_divide,
+        mod,
         isnan,
         isinf,
         isfinite,

@@ -61,7 +61,7 @@ floor_divide = elementwise(
     "x1 x2",
     name="floor_divide",
     numpy=np.floor_divide,
-    scalar="floor_divide({0}, {1})",
+    scalar="{0} // {1}",
     casts=no_bools,
 )
 mod = elementwise(
@@ -69,7 +69,7 @@ mod = elementwise(
     "x1 x2",
     name="mod",
     numpy=np.mod,
-    scalar="mod({0}, {1})",
+    scalar="{0} % {1}",
     casts=no_bools,
     vjp=lambda g, y, a, b: (g, negative(multiply(g, floor_divide(a, b)))),
 )

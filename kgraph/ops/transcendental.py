@@ -36,11 +36,13 @@ sqrt = elementwise(
     casts=common_float,
     vjp=lambda g, y, x: (divide(g, multiply(y, 2.0)),),
 )
-rsqrt = _row(
+rsqrt = elementwise(
     "1 / sqrt(x).",
-    "rsqrt",
-    lambda x: x.dtype.type(1) / np.sqrt(x),
-    lambda y, x: multiply(multiply(y, square(y)), -0.5),
+    name="rsqrt",
+    numpy=lambda x: x.dtype.type(1) / np.sqrt(x),
+    scalar="{T}(1) / sqrt({0})",
+    casts=common_float,
+    vjp=lambda g, y, x: (multiply(g, multiply(multiply(y, square(y)), -0.5)),),
 )
 
 # exponentials and logarithms -----------------------------------------------------------------------------------------
