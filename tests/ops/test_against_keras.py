@@ -26,10 +26,12 @@ SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.5, -2.5, 1e-30], np.fl
 UNARY = (
     "abs absolute negative sign square sqrt rsqrt reciprocal exp expm1 log log1p log2 log10 exp2 sin cos tan arcsin arccos "
     "arctan sinh cosh tanh arcsinh arccosh arctanh sigmoid softplus relu erf floor ceil round trunc isnan isinf isfinite "
-    "logical_not isposinf isneginf signbit deg2rad rad2deg sinc cbrt relu6 leaky_relu elu selu celu gelu silu log_sigmoid "
-    "hard_sigmoid hard_silu hard_tanh hard_shrink soft_shrink tanh_shrink softsign squareplus sparse_plus "
-    "sparse_sigmoid nan_to_num softmax log_softmax real imag conj angle isreal sum prod max min mean var std any all argmax "
-    "argmin logsumexp count_nonzero cumsum cumprod amax amin average copy normalize rms_normalization fabs"
+    "logical_not isposinf isneginf signbit deg2rad rad2deg sinc cbrt nan_to_num real imag conj angle isreal sum prod max min "
+    "mean var std any all argmax argmin logsumexp count_nonzero cumsum cumprod amax amin average copy fabs"
+).split()
+FLOATING = (
+    "relu6 leaky_relu elu selu celu gelu silu log_sigmoid hard_sigmoid hard_silu hard_tanh hard_shrink soft_shrink "
+    "tanh_shrink softsign squareplus sparse_plus sparse_sigmoid softmax log_softmax normalize rms_normalization"
 ).split()
 BINARY = (
     "add subtract multiply divide true_divide floor_divide mod power maximum minimum arctan2 equal not_equal less "
@@ -37,13 +39,6 @@ BINARY = (
     "divide_no_nan isclose ldexp"
 ).split()
 BITWISE = "bitwise_and bitwise_or bitwise_xor left_shift right_shift bitwise_left_shift bitwise_right_shift gcd lcm".split()
-# Dtypes in which Keras on jax refuses, or gives a dtype of its own making.
-UNDEFINED = {
-    "bool": "negative sign subtract reciprocal floor_divide mod power average fmod normalize cumprod rms_normalization",
-    "uint8": "negative abs_of",
-}
-
-
 def same(have: Any, want: Any, tolerance: float = 2e-5) -> None:
     want = np.asarray(want)
     have = np.asarray(have)
@@ -53,7 +48,11 @@ def same(have: Any, want: Any, tolerance: float = 2e-5) -> None:
 
 def agree(name: str, *args: Any, **options: Any) -> None:
     """Eager and traced calls give what keras.ops gives."""
-    want = getattr(keras.ops, name)(*args, **options)
+    with np.errstate(all="ignore"):
+        try:
+            want = getattr(keras.ops, name)(*args, **options)
+        except (TypeError, ValueError):
+            pytest.skip("Keras on jax refuses this dtype")
     call = getattr(ops, name)
     same(call(*args, **options), want)
     arrays = [arg for arg in args if isinstance(arg, np.ndarray)]
@@ -65,19 +64,19 @@ def agree(name: str, *args: Any, **options: Any) -> None:
 @pytest.mark.parametrize("operand", ["float32", "int32", "bool", "uint8", "special"])
 @pytest.mark.parametrize("name", UNARY)
 def test_functions_of_one_tensor(name: str, operand: str) -> None:
-    if name in UNDEFINED.get(operand, "").split():
-        pytest.skip("Keras has no such thing")
     x = {"float32": X, "int32": I, "bool": B, "uint8": BYTES, "special": SPECIAL}[operand]
-    if operand == "special" and name in ("argmax", "argmin", "logsumexp", "cumprod", "softmax", "log_softmax"):
-        x = x[3:]
     agree(name, x)
+
+
+@pytest.mark.parametrize("name", FLOATING)
+def test_activations_and_normalisations(name: str) -> None:
+    agree(name, X)
+    agree(name, SPECIAL)
 
 
 @pytest.mark.parametrize("pair", ["ff", "ii", "if", "fb", "bb", "bi", "ui", "f1", "i1", "i1.5", "b1"])
 @pytest.mark.parametrize("name", BINARY)
 def test_functions_of_two_tensors(name: str, pair: str) -> None:
-    if pair == "bb" and name in UNDEFINED["bool"].split():
-        pytest.skip("Keras has no such thing")
     kinds = {"f": U, "i": J, "b": B, "u": BYTES + np.uint8(1)}
     left = kinds[pair[0]]
     right = kinds[pair[1]] if pair[1] in kinds else float(pair[1:]) if "." in pair else int(pair[1:])
@@ -207,7 +206,7 @@ def test_lists_and_numbers_are_tensors() -> None:
     same(ops.exp(1), keras.ops.exp(1))
 
 
-@pytest.mark.parametrize("name", [*UNARY, *BINARY, "where", "clip", "cast", *{name for name, _, _ in OTHER}])
+@pytest.mark.parametrize("name", [*UNARY, *FLOATING, *BINARY, "where", "clip", "cast", *sorted({name for name, _, _ in OTHER})])
 def test_parameters_have_the_names_that_keras_gives_them(name: str) -> None:
     ours = list(inspect.signature(getattr(ops, name)).parameters)
     theirs = list(inspect.signature(getattr(keras.ops, name)).parameters)

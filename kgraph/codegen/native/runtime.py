@@ -14,12 +14,13 @@ from llvmlite import ir
 from kgraph import config
 from kgraph.codegen.native.host import host
 from kgraph.codegen.native.objects import compile_ir, define_symbol, load, lock
+from kgraph.codegen.native.pack import PACKERS, emit_packers
 from kgraph.codegen.native.pool import PARALLEL, RESET, emit_pool
 from kgraph.codegen.native.runner import RUN, emit_runner
 from kgraph.codegen.native.store import Store
 from kgraph.codegen.native.tile import TILES, emit_tiles
 
-_NAMES = (*TILES, PARALLEL, RESET, RUN)
+_NAMES = (*TILES, *PACKERS, PARALLEL, RESET, RUN)
 _loaded: list[Runtime] = []
 
 
@@ -53,6 +54,7 @@ def emit_runtime() -> str:
     """The LLVM IR of the runtime."""
     module = ir.Module("kgraph_runtime")
     emit_tiles(module)
+    emit_packers(module)
     emit_pool(module)
     emit_runner(module)
     return str(module)

@@ -1,0 +1,149 @@
+"""Every layer compiled, beside Keras: outputs, and gradients of inputs and weights, for odd batch sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from layer_table import TABLE, Case, both, name_of
+
+import kgraph as kg
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+BATCHES = (17, 3, 1)
+TRAINED = [case for case in TABLE if case.layer == "BatchNormalization" or case.options.get("rate") == 0.0]
+ON_CUDA = ("Dense", "EinsumDense", "Embedding", "Dropout", "Dot", "LayerNormalization", "BatchNormalization")
+
+
+def batch_of(case: Case, size: int) -> list[np.ndarray]:
+    """Inputs of the case for a batch of this size."""
+    draw = np.random.default_rng(size)
+    shapes = [(size, *shape[1:]) for shape in (case.shapes if isinstance(case.shapes, list) else [case.shapes])]
+    if case.indices:
+        return [draw.integers(0, case.indices, shape).astype("int32") for shape in shapes]
+    return [draw.normal(size=shape).astype("float32") for shape in shapes]
+
+
+def compiled(layer: Any, case: Case, **options: Any) -> Any:
+    """A model of this layer alone, compiled."""
+    dtype = "int32" if case.indices else "float32"
+    inputs = [kg.Input(array.shape[1:], dtype=dtype) for array in batch_of(case, 1)]
+    return kg.compile(kg.Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0])), **options)
+
+
+def by_keras(layer: Any, arrays: list[np.ndarray], training: bool, cotangent: Any) -> tuple[Any, list[Any], list[Any]]:
+    """Keras's output, and the gradients of the inputs and of the trainable weights."""
+    trainable = [variable.value for variable in layer.trainable_variables]
+    others = [variable.value for variable in layer.non_trainable_variables]
+
+    def call(inputs: Any, weights: Any) -> Any:
+        given = inputs if len(inputs) > 1 else inputs[0]
+        return layer.stateless_call(weights, others, given, training=training)[0]
+
+    if arrays[0].dtype == np.float32:
+        output, back = jax.vjp(call, arrays, trainable)
+        return (output, *back(cotangent(output)))
+    output, back = jax.vjp(lambda weights: call(arrays, weights), trainable)
+    return output, [np.zeros(array.shape) for array in arrays], back(cotangent(output))[0]
+
+
+def near(found: Any, wanted: Any, tolerance: float, what: str) -> None:
+    """Equal to within this part of the largest element."""
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    assert found.shape == wanted.shape, what
+    if wanted.size:
+        largest = max(1e-30, float(np.abs(wanted).max()))
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * largest, err_msg=what)
+
+
+def tolerance_of(case: Case, training: bool) -> float:
+    # A statistic of the batch is subtracted from what made it: digits cancel, here and in Keras, in another order.
+    return 1e-4 if training and case.layer == "BatchNormalization" else 1e-5
+
+
+def agree(case: Case, training: bool, batches: tuple[int, ...], **options: Any) -> None:
+    """Check a case against Keras for these sizes of the batch."""
+    ours, theirs, _ = both(case)
+    kept = ours.get_weights()
+    model = compiled(ours, case, training=training, **options)
+    for size in batches:
+        arrays = batch_of(case, size)
+        ours.set_weights(kept)
+        cotangent = lambda y: np.random.default_rng(99).normal(size=y.shape).astype("float32")
+        wanted, inputs, weights = by_keras(theirs, arrays, training, cotangent)
+        found, pullback = model.vjp(*arrays)
+        dx, dw = pullback(cotangent(found))
+        tolerance = tolerance_of(case, training)
+        near(found, wanted, tolerance, "the output")
+        for number, (own, his) in enumerate(zip(dx if len(arrays) > 1 else [dx], inputs, strict=True)):
+            near(own, his, tolerance, f"the gradient of input {number}, batch {size}")
+        for variable, own, his in zip(theirs.trainable_variables, dw, weights, strict=True):
+            near(own, his, tolerance, f"the gradient of {variable.name}, batch {size}")
+
+
+@pytest.mark.parametrize("case", TABLE, ids=map(name_of, TABLE))
+def test_outputs_and_gradients_are_those_of_keras(case: Case) -> None:
+    agree(case, False, BATCHES)
+
+
+@pytest.mark.parametrize("case", TRAINED, ids=map(name_of, TRAINED))
+def test_outputs_and_gradients_in_training_are_those_of_keras(case: Case) -> None:
+    agree(case, True, BATCHES)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("case", TABLE, ids=map(name_of, TABLE))
+def test_an_empty_batch_has_empty_outputs_and_gradients(case: Case, training: bool) -> None:
+    ours, _, x = both(case)
+    model = compiled(ours, case, training=training)
+    arrays = batch_of(case, 0)
+    found, pullback = model.vjp(*arrays)
+    assert found.shape == (0, *ours(x).shape[1:])
+    dx, dw = pullback(found)
+    assert [one.shape for one in (dx if len(arrays) > 1 else [dx])] == [one.shape for one in arrays]
+    assert [one.shape for one in dw] == [variable.shape for variable in ours.trainable_variables]
+
+
+@pytest.mark.parametrize("noise_shape", [None, (None, 1, None)])
+def test_the_gradient_of_dropout_goes_through_the_mask_of_the_output(noise_shape: Any) -> None:
+    layer = kg.layers.Dropout(0.4, noise_shape=noise_shape, seed=5)
+    i = kg.Input((7, 6))
+    model = kg.compile(kg.Model(i, layer(i)), training=True)
+    x = np.random.default_rng(0).uniform(1, 2, (9, 7, 6)).astype("float32")
+    before = None
+    for _ in range(2):
+        y, pullback = model.vjp(x)
+        dy = np.random.default_rng(1).normal(size=y.shape).astype("float32")
+        np.testing.assert_allclose(pullback(dy)[0], dy * (y / x), rtol=1e-5)
+        np.testing.assert_allclose(pullback(2 * dy)[0], 2 * dy * (y / x), rtol=1e-5)
+        assert before is None or (before != (y == 0)).any()
+        before = y == 0
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_state_after_a_vjp_is_that_of_one_call(training: bool) -> None:
+    layer, twin = kg.layers.BatchNormalization(), kg.layers.BatchNormalization()
+    i = kg.Input((5,))
+    x = np.random.default_rng(0).normal(size=(9, 5)).astype("float32")
+    model, other = kg.Model(i, layer(i)), kg.Model(i, twin(i))
+    _, pullback = kg.compile(model, training=training).vjp(x)
+    pullback(x)
+    kg.compile(other, training=training)(x)
+    for own, his in zip(layer.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_array_equal(own, his)
+
+
+def cuda_cases() -> list[Any]:
+    """A few cases run always, all of them with --slow."""
+    sample = [next(case for case in TABLE if case.layer == layer) for layer in ON_CUDA]
+    marks = [() if case in sample else pytest.mark.slow for case in TABLE]
+    return [pytest.param(case, id=name_of(case), marks=mark) for case, mark in zip(TABLE, marks, strict=True)]
+
+
+@pytest.mark.parametrize("case", cuda_cases())
+def test_outputs_and_gradients_on_cuda_are_those_of_keras(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KGRAPH_CUDA", "emulate")
+    agree(case, case in TRAINED, (3,), target="cuda")
