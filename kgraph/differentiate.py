@@ -68,13 +68,40 @@ def for_loss(
     return Request(extend, lambda graph: gradients(graph, graph.outputs[0], _params(graph, weights)))
 
 
-def for_cotangents(count: int, weights: Sequence[Any]) -> Request:
-    """The gradients of inputs and weights for given gradients of the outputs."""
+def for_cotangents(count: int, weights: Sequence[Any], state: Sequence[Any] = ()) -> Request:
+    """The gradients of inputs and weights for given gradients of the outputs.
+
+    state: variables whose values are inputs too, after the others: what they were at the call that is differentiated.
+    """
+
+    def extend(graph: Graph) -> Graph:
+        graph = graph.copy()
+        graph.outputs, graph.updates = graph.outputs[:count], {}
+        for variable in state:
+            _held(graph, variable)
+        return graph.prune()
 
     def differentiate(graph: Graph) -> Graph:
-        return pullback(graph, graph.outputs, [*graph.inputs, *_params(graph, weights)])
+        inputs = graph.inputs[: len(graph.inputs) - len(state)]
+        return pullback(graph, graph.outputs, [*inputs, *_params(graph, weights)])
 
-    return Request(for_outputs(count).extend, differentiate)
+    return Request(extend, differentiate)
+
+
+def state_of(graph: Graph, weights: Sequence[Any]) -> list[Any]:
+    """The variables that a call of the graph updates, trainable weights left out."""
+    updated = [graph[param].attrs["variable"] for param in graph.updates]
+    return [variable for variable in updated if not any(variable is weight for weight in weights)]
+
+
+def _held(graph: Graph, variable: Any) -> None:
+    """Make the value of a variable an input of the graph."""
+    for node in graph.params():
+        if node.attrs["variable"] is variable:
+            graph.set(node.name, op="input", attrs={})
+            graph.inputs.append(node.name)
+            return
+    _input(graph, variable.path, variable.type)
 
 
 def _target(graph: Graph, output: str, shape: Shape, dtype: str) -> TensorType:

@@ -12,7 +12,7 @@ import numpy as np
 from kgraph import tree
 from kgraph.arrays import arguments, as_input, check_outputs
 from kgraph.codegen.targets import program_for
-from kgraph.differentiate import Request, for_cotangents, for_loss, for_outputs
+from kgraph.differentiate import Request, for_cotangents, for_loss, for_outputs, state_of
 from kgraph.errors import ArgumentError
 from kgraph.evaluate import bind_sizes
 from kgraph.ir import Graph
@@ -121,7 +121,8 @@ class Executable:
     def vjp(self, *args: Any, **named: Any) -> tuple[Any, Callable[[Any], tuple[Any, list[np.ndarray]]]]:
         """The outputs, and `pullback(dy)`, which gives the gradients of the inputs and of the trainable variables.
 
-        The pullback computes the forward pass again rather than keep its values.
+        The pullback computes the forward pass again rather than keep its values; state that the call changes, such as
+        the seeds of Dropout, has the value for it that it had before.
         """
         values = arguments(self._inputs, args, named)
         values = [
@@ -129,12 +130,13 @@ class Executable:
         ]
         lowered = self._pullback()
         count = len(self._inputs)
+        values += [variable.numpy() for variable in self._state]
 
         def pullback(cotangents: Any) -> tuple[Any, list[np.ndarray]]:
             found = lowered.run([*values, *_listed(cotangents)])
             return (found[0] if count == 1 else found[:count]), found[count:]
 
-        return self._nested(self._forward().run(values)), pullback
+        return self._nested(self._forward().run(values[:count])), pullback
 
     @property
     def ir(self) -> Graph:
@@ -167,6 +169,10 @@ class Executable:
     def _inputs(self) -> list[str]:
         return self.definition.graph.inputs
 
+    @property
+    def _state(self) -> list[Any]:
+        return state_of(self.definition.graph, self.definition.weights)
+
     def _lowered(self, key: Any, request: Callable[[], Request]) -> Lowered:
         """Lower once for each key; the lock keeps two threads from doing it twice."""
         if key not in self._made:
@@ -192,7 +198,8 @@ class Executable:
         )
 
     def _pullback(self) -> Lowered:
-        return self._lowered("pullback", lambda: for_cotangents(self.definition.count, self.definition.weights))
+        made = self.definition
+        return self._lowered("pullback", lambda: for_cotangents(made.count, made.weights, self._state))
 
     def _nested(self, outputs: list[np.ndarray]) -> Any:
         structure = self.definition.outputs

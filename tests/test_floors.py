@@ -38,6 +38,7 @@ IMPORTED_WHEN_USED = {
     "keras": "the judge of the tests and a rival in the bench, not a dependency",
     "jax": "an extra, kgraph[bench]",
     "resource": "Windows does not have it",
+    "threadpoolctl": "an extra, kgraph[bench]",
     "rich": "only tables on a terminal need it, and importing kgraph stays quick",
 }
 

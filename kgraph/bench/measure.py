@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -219,13 +219,27 @@ def empty_cache() -> Iterator[None]:
 
 @contextmanager
 def bound_to(threads: int | None) -> Iterator[None]:
-    """Inside the block, this process and what it starts may use so many CPUs, where the system can be told."""
+    """Inside the block, this process and what it starts may use so many CPUs, where the system can be told.
+
+    numpy's threads, which there are as many of as CPUs at its start, are limited too if threadpoolctl is installed:
+    they would wait for each other on the CPUs that are left.
+    """
     if threads is None or not hasattr(os, "sched_setaffinity"):
         yield
         return
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:threads])
     try:
-        yield
+        with blas_threads(threads):
+            yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def blas_threads(threads: int) -> AbstractContextManager[Any]:
+    """Inside the block, numpy's products use so many threads."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    return threadpool_limits(threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,8 @@ def numpy_peer(case: Case) -> Contestant:
 
 def jax_peer(case: Case) -> Contestant:
     """The same ops with jax.numpy, compiled whole by jax.jit, given arrays that are jax's already."""
-    try:
-        from kgraph.bench import jax_graph
-    except ImportError as error:
-        raise MissingExtraError("--vs jax needs jax: pip install kgraph[bench]") from error
+    from kgraph.bench import jax_graph
+
     unknown = jax_graph.unknown_ops(case.loss)
     if unknown:
         raise UnknownHere(f"jax is not told how to compute {', '.join(unknown)}")
@@ -66,9 +65,14 @@ PEERS: dict[str, Callable[[Case], Contestant]] = {"numpy": numpy_peer, "jax": ja
 
 
 def peers_named(text: str) -> list[str]:
-    """The peers of a list such as "jax,numpy"; numpy is always there, and first."""
+    """The peers of a list such as "jax,numpy"; numpy is always there, and first.
+
+    ArgumentError for a name that is none; MissingExtraError for a package that is not installed.
+    """
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in PEERS:
             raise ArgumentError(f"--vs knows {', '.join(PEERS)}, and not {name!r}")
+        if find_spec(name) is None:
+            raise MissingExtraError(f"--vs {name} needs the package {name}: pip install kgraph[bench]")
     return list(dict.fromkeys(["numpy", *names]))

@@ -130,7 +130,7 @@ def swapped(letters: Letters, result: str, packed_ahead: Sequence[bool]) -> bool
 def contracting(task: Task, tile: Tile, packed_ahead: Sequence[bool]) -> Contraction:
     """The kernels of a body with an einsum; packed_ahead says which operands are weights."""
     node, letters, left, right = _sides(task, packed_ahead)
-    dtype, width = node.tensor.dtype, letters.extent(letters.column)
+    dtype, width = node.tensor.dtype, task.known(letters.extent(letters.column))
     vectors = 1 if isinstance(width, int) and width <= tile(dtype, 1)[1] else 2
     schedule, stems = _product(task, node, letters, (f"in{left}", "panels"), vectors)
     rows, columns = tile(dtype, vectors)
@@ -138,8 +138,8 @@ def contracting(task: Task, tile: Tile, packed_ahead: Sequence[bool]) -> Contrac
     strips = _up(letters.extent(letters.column), columns)
     extent = letters.extent(letters.batch) * _up(letters.extent(letters.row), block)
     extent = extent if schedule.whole_rows else extent * strips
-    depth = estimate(letters.extent(letters.inner))
-    work = min(block, estimate(letters.extent(letters.row))) * columns * depth
+    depth = estimate(task.known(letters.extent(letters.inner)))
+    work = min(block, estimate(task.known(letters.extent(letters.row)))) * columns * depth
     sources = tuple(slot for slot, name in enumerate(task.body.inputs) if _is_read(task, node, name, slot, left))
     given = [task.parameters[slot] for slot in sources]
     kernel = replace(

@@ -144,7 +144,7 @@ class CudaProgram:
     ) -> None:
         """Launch the kernel of one step."""
         kernel = step.kernel
-        named = {name: sizes.get(axis, 0) for name, axis in zip(kernel.sizes, step.axes, strict=True)}
+        named = {name: int(resolve(size, sizes)) for name, size in zip(kernel.sizes, step.sizes, strict=True)}
         grid = grid_of(kernel, named, target.geometry)
         if grid <= 0:
             return

@@ -17,10 +17,10 @@ from typing import Any
 from kgraph import config
 from kgraph.codegen import cpu
 from kgraph.codegen.cubin import rebound
-from kgraph.codegen.kernel import Kernel
+from kgraph.codegen.kernel import Kernel, Product
 from kgraph.codegen.native import objects
 from kgraph.codegen.native.host import host
-from kgraph.codegen.native.runtime import runtime
+from kgraph.codegen.native.runtime import need_tiles
 from kgraph.codegen.native.store import Store, package
 from kgraph.codegen.scalars import scalars
 
@@ -36,7 +36,8 @@ def address_of(kernel: Kernel, shown: str) -> int:
     key = key_of(kernel, text)
     with _lock:
         if key not in _loaded:
-            runtime()  # the kernels call its tiles by name
+            if isinstance(kernel.schedule, Product):
+                need_tiles(kernel.schedule.dtype)
             store = Store(config.cache_dir())
             code = store.get(key)
             if code is None:

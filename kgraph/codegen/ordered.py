@@ -8,7 +8,7 @@ from kgraph.codegen.task import CHUNK, Task, estimate, renamed_loops, stored
 from kgraph.codegen.values import constructor
 from kgraph.index import Index, Loop, flatten, index, unflatten
 from kgraph.op import OPS
-from kgraph.sizes import axes_of, product, rename_axes
+from kgraph.sizes import Dim, axes_of, axis, product, rename_axes
 from kgraph.types import TensorType
 
 
@@ -59,17 +59,17 @@ def scatter(task: Task, strip: int) -> Kernel:
     return task.kernel(schedule, extent, 1, values.stems)
 
 
-def checking(indices: TensorType, table: TensorType, axis: int, wraps: bool) -> tuple[Kernel, tuple[str, ...]]:
-    """Whether every index points into the axis of the table; negative ones count from its end where that is meant.
+def checking(indices: TensorType, bound: Dim, wraps: bool) -> tuple[Kernel, tuple[Dim, ...]]:
+    """Whether every index points into an axis of size `bound`; negative ones count from its end where that is meant.
 
-    Returns the kernel, and the graph's names of the sizes it takes.
+    Returns the kernel, and the sizes it takes.
     """
-    axes = tuple(sorted(axes_of((indices.shape, table.shape[axis]))))
+    axes = tuple(sorted(axes_of((indices.shape, bound))))
     names = {name: f"n{number}" for number, name in enumerate(axes)}
-    size, bound = rename_axes((product(indices.shape), table.shape[axis]), names)
+    size, bound = rename_axes((product(indices.shape), bound), names)
     schedule = Check(Loop("i", size), "in0[i]", bound * -1 if wraps else 0, bound)
     parameters = (Parameter("in0", indices.dtype),)
-    return Kernel(parameters, tuple(names.values()), schedule, size, CHUNK, "float32"), axes
+    return Kernel(parameters, tuple(names.values()), schedule, size, CHUNK, "float32"), tuple(map(axis, axes))
 
 
 def _renamed(place: Index, task: Task) -> Index:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from kgraph.codegen.contraction import Contraction, Tile
 from kgraph.codegen.kernel import Check, Kernel
 from kgraph.codegen.ordered import checking
-from kgraph.codegen.schedule import schedule
-from kgraph.codegen.task import Task, body_of, task_of
+from kgraph.codegen.schedule import contracts_alone, schedule
+from kgraph.codegen.task import Task, body_of, generic, task_of
 from kgraph.errors import DTypeError
 from kgraph.ir import LEAVES, Graph, Node
 from kgraph.sizes import Dim, axes_of
@@ -34,11 +34,11 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Step:
-    """One kernel call: the buffers it is given, and the graph's names of the sizes it takes."""
+    """One kernel call: the buffers and the sizes that it is given."""
 
     kernel: Kernel
     buffers: tuple[str, ...]
-    axes: tuple[str, ...]
+    sizes: tuple[Dim, ...]
     node: str
     table: str = ""  # of a check: what the indices point into
 
@@ -158,11 +158,13 @@ def _add_steps(made: Plan, node: Node, static: set[str], tile: Tile | None) -> N
     buffers = [made.root(name) for name in sources] + [node.name]
     steps = made.prepare if made.buffers[node.name].place == "prepared" else made.steps
     _add_checks(made, node)
+    if tile is not None and contracts_alone(task):
+        task = generic(task)
     kernel = schedule(task, tile, _packed_ahead(task, sources, static))
     if isinstance(kernel, Contraction):
         steps += _packed(made, node, task, kernel, buffers, static, sources)
     else:
-        steps.append(Step(kernel, tuple(buffers), tuple(task.axes), node.name))
+        steps.append(Step(kernel, tuple(buffers), task.sizes, node.name))
 
 
 def _packed_ahead(task: Task, sources: list[str], static: set[str]) -> tuple[bool, bool]:
@@ -180,17 +182,18 @@ def _packed(
     """The contraction after the packing of its right operand, which is shared by contractions that pack it alike."""
     source = buffers[found.right]
     ahead = sources[found.right] in static
-    same = (step for step in (*made.prepare, *made.steps) if step.kernel == found.pack and step.buffers[0] == source)
-    earlier = next(same, None)
+    wanted = (found.pack, task.sizes, source)
+    before = (*made.prepare, *made.steps)
+    earlier = next((step for step in before if (step.kernel, step.sizes, step.buffers[0]) == wanted), None)
     name = earlier.buffers[1] if earlier else f"{node.name}:panels"
     steps: list[Step] = []
     if earlier is None:
         dtype = task.body[task.body.inputs[found.right]].tensor.dtype
-        made.buffers[name] = Buffer(name, dtype, found.panels, "prepared" if ahead else "arena")
-        step = Step(found.pack, (source, name), tuple(task.axes), name)
+        made.buffers[name] = Buffer(name, dtype, task.known(found.panels), "prepared" if ahead else "arena")
+        step = Step(found.pack, (source, name), task.sizes, name)
         (made.prepare if ahead else steps).append(step)
     given = (*(buffers[slot] for slot in found.sources), name, node.name)
-    return [*steps, Step(found.kernel, given, tuple(task.axes), node.name)]
+    return [*steps, Step(found.kernel, given, task.sizes, node.name)]
 
 
 def _add_checks(made: Plan, node: Node) -> None:
@@ -205,7 +208,7 @@ def _add_checks(made: Plan, node: Node) -> None:
             continue  # constants were checked when the graph was made
         name = given.get(table.name, table.name)
         wraps = name not in made.graph or made.graph[name].op != "param"  # a weight is a table, a tensor an array
-        kernel, axes = checking(indices.tensor, table.tensor, reader.attrs["axis"], wraps)
-        step = Step(kernel, (made.root(given[indices.name]),), axes, reader.name, name)
+        kernel, sizes = checking(indices.tensor, table.tensor.shape[reader.attrs["axis"]], wraps)
+        step = Step(kernel, (made.root(given[indices.name]),), sizes, reader.name, name)
         if not any(one.kernel == kernel and one.buffers == step.buffers for one in made.steps):
             made.steps.append(step)

@@ -15,12 +15,13 @@ from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.native.runner import Step as Record
 from kgraph.codegen.native.runner import encode, failure
 from kgraph.codegen.native.runtime import runtime
+from kgraph.codegen.packing import native_packer
 from kgraph.codegen.plan import Plan, Step, plan
 from kgraph.codegen.refusal import refusal
 from kgraph.codegen.show import line_above, shown_source
 from kgraph.errors import ArgumentError
 from kgraph.ir import Graph
-from kgraph.sizes import rename_axes, resolve
+from kgraph.sizes import axes_of, resolve, substitute
 from kgraph.types import numpy_dtype
 
 MOST_CONTEXTS = 16  # combinations of sizes whose memory is kept for the next call
@@ -68,10 +69,12 @@ class Program:
         return encode(self._record(step) for step in steps)
 
     def _record(self, step: Step) -> Record:
-        names = dict(zip(step.kernel.sizes, step.axes, strict=True))
-        slots = [self._slot(("buffer", name)) for name in step.buffers] + [self._slot(("size", a)) for a in step.axes]
-        address = jit.address_of(step.kernel, shown_source(step))
-        extent = self._slot(("extent", rename_axes(step.kernel.extent, names)))
+        sizes = dict(zip(step.kernel.sizes, step.sizes, strict=True))
+        packer = native_packer(step.kernel)
+        words = [substitute(word, sizes) for word in packer.words] if packer else step.sizes
+        slots = [self._slot(("buffer", name)) for name in step.buffers] + [self._slot(("size", one)) for one in words]
+        address = runtime().symbols[packer.name] if packer else jit.address_of(step.kernel, shown_source(step))
+        extent = self._slot(("size", substitute(step.kernel.extent, sizes)))
         return Record(address, extent, step.kernel.grain, slots)
 
     def _slot(self, key: Any) -> int:
@@ -153,10 +156,8 @@ class Program:
         for (kind, what), slot in self._slots.items():
             if kind == "buffer":
                 frame[slot] = arrays[what].ctypes.data if what in arrays else 0
-            elif kind == "size":
-                frame[slot] = sizes.get(what, 0)
-            else:
-                frame[slot] = resolve(what, sizes) if sizes or isinstance(what, int) else 0
+            elif axes_of(what) <= sizes.keys():
+                frame[slot] = resolve(what, sizes)
         return frame
 
 

@@ -10,15 +10,15 @@ from kgraph.codegen.kernel import Check
 from kgraph.codegen.plan import Step
 from kgraph.errors import RangeError
 from kgraph.ir import Graph
-from kgraph.sizes import rename_axes, resolve
+from kgraph.sizes import resolve, substitute
 
 
 def refusal(graph: Graph, step: Step, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]) -> RangeError:
     """The error that says which index of which input pointed outside of what."""
     check = step.kernel.schedule
     assert isinstance(check, Check), f"{step.node} failed"
-    names = dict(zip(step.kernel.sizes, step.axes, strict=True))
-    low, high = (resolve(rename_axes(bound, names), sizes) for bound in (check.low, check.high))
+    given_sizes = dict(zip(step.kernel.sizes, step.sizes, strict=True))
+    low, high = (resolve(substitute(bound, given_sizes), sizes) for bound in (check.low, check.high))
     given = dict(zip(graph.inputs, inputs, strict=True)).get(step.buffers[0])
     wrong = [] if given is None else given[(given < low) | (given >= high)]
     outside = f"index {wrong[0]} of input {step.buffers[0]!r}" if len(wrong) else "an index"

@@ -16,6 +16,12 @@ def kinds(task: Task) -> set[str]:
     return {OPS[node.op].kind for node in task.body if node.op in OPS}
 
 
+def contracts_alone(task: Task) -> bool:
+    """Whether a body is a contraction and what is done to its elements: nothing along its rows."""
+    found = kinds(task)
+    return "contract" in found and "reduce" not in found
+
+
 def schedule(task: Task, tile: Tile | None, packed_ahead: tuple[bool, bool]) -> Kernel | Contraction:
     """The kernel of one node; with tiles, a contraction comes with the kernel that packs its right operand."""
     found = kinds(task)

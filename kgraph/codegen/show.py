@@ -15,7 +15,7 @@ from kgraph.show import line
 def shown_source(step: Step, printer: Callable[[Kernel], str] = cpu.source) -> str:
     """A kernel's text with the names of the graph's values and axes."""
     kernel = step.kernel
-    names = dict(zip(kernel.sizes, step.axes, strict=True))
+    names = {name: str(size) for name, size in zip(kernel.sizes, step.sizes, strict=True)}
     text = printer(kernel)
     taken = {"begin", "end", "kernel", "panels", *re.findall(r"\b(\w+)\(", text), *names.values()}
     stems = dict(kernel.stems) or {p.name: b for p, b in zip(kernel.parameters, step.buffers, strict=True)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 
@@ -12,7 +12,8 @@ from kgraph.codegen.kernel import LOOP_NAMES, Kernel, Parameter, Schedule
 from kgraph.codegen.values import Values
 from kgraph.index import Index, Loop, index, unflatten
 from kgraph.ir import Graph, Node
-from kgraph.sizes import Dim, Shape, axes_of, product, rename_axes
+from kgraph.op import OPS
+from kgraph.sizes import Dim, Shape, axes_of, axis, product, rename_axes, substitute
 
 CHUNK = 16384  # elements that are worth handing to a thread
 UNKNOWN = 64  # what a size known only at the call is taken for, in estimates
@@ -26,10 +27,20 @@ class Task:
     root: Node
     parameters: list[Parameter]
     axes: list[str]  # the graph's names of the sizes, in the order of the kernel's n0, n1, ...
+    fixed: dict[str, Dim] = field(default_factory=dict)  # of these, names for sizes that are known: see `generic`
 
     @property
     def names(self) -> dict[str, str]:
         return {axis: f"n{number}" for number, axis in enumerate(self.axes)}
+
+    @property
+    def sizes(self) -> tuple[Dim, ...]:
+        """What the kernel is given for n0, n1, ..., in the graph's sizes."""
+        return tuple(self.fixed.get(name, axis(name)) for name in self.axes)
+
+    def known(self, size: Dim) -> Dim:
+        """A size with the numbers it stands for, where they are known."""
+        return substitute(size, self.fixed)
 
     def values(self) -> Values:
         return Values(self.body, dict(zip(self.body.inputs, self.inputs, strict=True)), self.names)
@@ -58,6 +69,24 @@ def task_of(graph: Graph, node: Node) -> tuple[Task, list[str]]:
     return Task(body, root, [*parameters, Parameter("out", root.tensor.dtype)], axes), sources
 
 
+def generic(task: Task) -> Task:
+    """The same task with names in place of the sizes that are known: one kernel serves contractions of any size.
+
+    Left as it is where an attribute of an op depends on them.
+    """
+    if any(OPS[node.op].kind not in ("map", "contract") for node in task.body if node.op in OPS):
+        return task
+    numbers = sorted({size for node in task.body for size in node.tensor.shape if isinstance(size, int) and size > 1})
+    names = {size: f"size_{size}" for size in numbers}
+    body = task.body.copy()
+    for node in task.body:
+        shape = tuple(axis(names[size]) if size in names else size for size in node.tensor.shape)
+        body.set(node.name, type=replace(node.tensor, shape=shape))
+    root = body[task.root.name]
+    fixed: dict[str, Dim] = {name: size for size, name in names.items()}
+    return Task(body, root, task.parameters, [*task.axes, *fixed], fixed)
+
+
 def body_of(graph: Graph, node: Node) -> tuple[Graph, list[str]]:
     """What a node does inside, and what it is given; a node that is not fused is a body of one op."""
     if node.body is not None:
@@ -80,8 +109,8 @@ def spread(loops: Sequence[Loop], groups: Sequence[Sequence[int]], shape: Sequen
     """The index of each axis, where one loop runs over each group of neighbouring axes."""
     indices = [Index()] * len(shape)
     for loop, group in zip(loops, groups, strict=True):
-        for axis, one in zip(group, unflatten(index(loop), tuple(shape[a] for a in group)), strict=True):
-            indices[axis] = one
+        for place, one in zip(group, unflatten(index(loop), tuple(shape[a] for a in group)), strict=True):
+            indices[place] = one
     return indices
 
 

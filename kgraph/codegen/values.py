@@ -14,7 +14,7 @@ from kgraph.index import Apply, Choose, Condition, Floor, Index, Loop, Operand, 
 from kgraph.ir import Graph, Node
 from kgraph.op import OPS
 from kgraph.sizes import rename_axes
-from kgraph.types import TensorType
+from kgraph.types import FLOATS, TensorType
 
 Place = tuple[str, tuple[Index, ...]]
 ARGUMENTS_ONLY = re.compile(r"\w+\((\{\w+\}(\(\d+\))?(, )?)*\)")  # a template in which no operand needs parentheses
@@ -92,7 +92,9 @@ class Values:
         attrs = {key: rename_axes(value, self.names) for key, value in node.attrs.items()}
         if not ARGUMENTS_ONLY.fullmatch(template):
             inputs = list(map(closed, inputs))
-        return template.format(*inputs, T=constructor(node.tensor.dtype), A=constructor(first), **attrs)
+        text = template.format(*inputs, T=constructor(node.tensor.dtype), A=constructor(first), **attrs)
+        kept = first == node.tensor.dtype and first not in FLOATS and node.op != "cast"
+        return f"{constructor(first)}({text})" if kept else text  # numba's integers have 64 bits
 
     def _moved(self, expression: Any, arguments: list[str], dtype: str) -> str:
         """What a row's `read` answered, as text; numbers in it are of this dtype."""

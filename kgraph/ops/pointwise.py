@@ -30,7 +30,7 @@ from kgraph.ops.compare import equal, greater, isfinite, isinf, isnan, less, log
 from kgraph.ops.creating import dtype_of
 from kgraph.ops.normal import erf
 from kgraph.ops.tensors import composed, floating, tensor
-from kgraph.ops.transcendental import exp, log, log1p, power, sin, sqrt
+from kgraph.ops.transcendental import arctan2, exp, log, log1p, power, sin, sqrt
 from kgraph.types import SIGNED, UNSIGNED, is_float, numpy_dtype, promote, standard_dtype
 
 
@@ -227,6 +227,12 @@ def isreal(x: Any) -> Any:
 
 
 @composed
+def fabs(x: Any) -> Any:
+    """x without its sign; integers as floats."""
+    return absolute(floating(x))
+
+
+@composed
 def signbit(x: Any) -> Any:
     """Where x is negative, minus zero included."""
     x = tensor(x)
@@ -301,8 +307,7 @@ def conj(x: Any) -> Any:
 @composed
 def angle(x: Any) -> Any:
     """pi where x is negative, else 0."""
-    x = floating(x)
-    return where(isnan(x), x, where(less(x, 0), math.pi, cast(0, dtype_of(x))))
+    return arctan2(0.0, floating(x))
 
 
 # choices and counts --------------------------------------------------------------------------------------------------
@@ -345,7 +350,6 @@ def lcm(x1: Any, x2: Any) -> Any:
 
 for _alias, _function in {
     "abs": absolute,
-    "fabs": absolute,
     "true_divide": divide,
     "remainder": arithmetic.mod,
     "conjugate": conj,

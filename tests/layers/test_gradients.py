@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import jax
@@ -38,10 +39,11 @@ def by_keras(layer: Any, arrays: list[np.ndarray], training: bool, cotangent: An
     """Keras's output, and the gradients of the inputs and of the trainable weights."""
     trainable = [variable.value for variable in layer.trainable_variables]
     others = [variable.value for variable in layer.non_trainable_variables]
+    options = {"training": training} if "training" in inspect.signature(layer.call).parameters else {}
 
     def call(inputs: Any, weights: Any) -> Any:
         given = inputs if len(inputs) > 1 else inputs[0]
-        return layer.stateless_call(weights, others, given, training=training)[0]
+        return layer.stateless_call(weights, others, given, **options)[0]
 
     if arrays[0].dtype == np.float32:
         output, back = jax.vjp(call, arrays, trainable)

@@ -171,7 +171,9 @@ def test_scalar_expressions_are_the_numpy_rows(name: str, dtype: str) -> None:
     if (name in BITS) != (dtype == "int32") and dtype != "bool" and name not in INTEGERS:
         pytest.skip("not of this dtype")
     if name in BITS or dtype == "int32":
-        line = np.array([-7, -2, -1, 1, 2, 3, 7, 100], dtype) if name not in ("left_shift",) else np.arange(8, dtype=dtype)
+        line = (
+            np.array([-7, -2, -1, 1, 2, 3, 7, 100], dtype) if name not in ("left_shift",) else np.arange(8, dtype=dtype)
+        )
         line = np.abs(line) if "shift" in name else line
     else:
         line = np.concatenate([np.array(SPECIAL), np.linspace(-5, 5, 41), np.geomspace(1e-5, 1e5, 20)]).astype(dtype)
@@ -182,7 +184,10 @@ def test_scalar_expressions_are_the_numpy_rows(name: str, dtype: str) -> None:
     out = np.zeros(given[0].size, kind)
     kernel(name, dtype, kind)(*given, out)
     with np.errstate(all="ignore"):
-        wide = [one.astype(np.float64) if one.dtype.kind == "f" and name not in ("floor_divide", "mod") else one for one in given]
+        wide = [
+            one.astype(np.float64) if one.dtype.kind == "f" and name not in ("floor_divide", "mod") else one
+            for one in given
+        ]
         wanted = np.asarray(OPS[name].numpy(*wide)).astype(kind)
     tolerance = LOOSE.get(name, 1e-6) if dtype == "float32" else 1e-13
     np.testing.assert_allclose(out, wanted, rtol=tolerance, atol=1e-6 if name in LOOSE else 1e-44)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from importlib import resources
 
@@ -18,9 +19,9 @@ from kgraph.codegen.native.pack import PACKERS, emit_packers
 from kgraph.codegen.native.pool import PARALLEL, RESET, emit_pool
 from kgraph.codegen.native.runner import RUN, emit_runner
 from kgraph.codegen.native.store import Store
-from kgraph.codegen.native.tile import TILES, emit_tiles
+from kgraph.codegen.native.tile import emit_tiles, tiles_of
 
-_NAMES = (*TILES, *PACKERS, PARALLEL, RESET, RUN)
+_NAMES = (*tiles_of("float32"), *PACKERS, PARALLEL, RESET, RUN)
 _loaded: list[Runtime] = []
 
 
@@ -46,26 +47,44 @@ def runtime() -> Runtime:
     """The runtime of this process, compiled or loaded at its first use."""
     with lock:
         if not _loaded:
-            _loaded.append(Runtime(load(_object(Store(config.cache_dir())), _NAMES)))
+            _loaded.append(Runtime(load(_object("runtime", emit_runtime), _NAMES)))
         return _loaded[0]
+
+
+def need_tiles(dtype: str) -> None:
+    """Let objects that are loaded from now on call the tiles of this dtype by name; float32's are always there."""
+    with lock:
+        symbols, names = runtime().symbols, tiles_of(dtype)
+        if names[0] not in symbols:
+            made = load(_object(f"tiles {dtype}", lambda: emit_more_tiles(dtype)), names)
+            for name, address in made.items():
+                define_symbol(name, address)
+            symbols.update(made)
 
 
 def emit_runtime() -> str:
     """The LLVM IR of the runtime."""
     module = ir.Module("kgraph_runtime")
-    emit_tiles(module)
+    emit_tiles(module, "float32")
     emit_packers(module)
     emit_pool(module)
     emit_runner(module)
     return str(module)
 
 
-def _object(store: Store) -> bytes:
-    """The runtime's object file, from the store if this source made it there before."""
-    key = f"runtime {host().signature()} {source_digest()}"
+def emit_more_tiles(dtype: str) -> str:
+    """The LLVM IR of the tiles of another dtype."""
+    module = ir.Module(f"kgraph_tiles_{dtype}")
+    emit_tiles(module, dtype)
+    return str(module)
+
+
+def _object(name: str, emit: Callable[[], str]) -> bytes:
+    """An object file of the runtime, from the store if this source made it there before."""
+    store, key = Store(config.cache_dir()), f"{name} {host().signature()} {source_digest()}"
     payload = store.get(key)
     if payload is None:
-        payload = compile_ir(emit_runtime(), unroll=False)
+        payload = compile_ir(emit(), unroll=False)
         store.put(key, payload)
     return payload
 

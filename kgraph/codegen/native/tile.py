@@ -35,10 +35,15 @@ def tile_name(dtype: str, vectors: int) -> str:
     return next(name for name, made_for in TILES.items() if made_for == (dtype, vectors))
 
 
-def emit_tiles(module: ir.Module) -> None:
-    """Add every tile kernel to a module."""
-    for name, (dtype, vectors) in TILES.items():
-        _emit_switch(module, name, dtype, vectors)
+def tiles_of(dtype: str) -> list[str]:
+    """The symbols of the tile kernels for a dtype."""
+    return [name for name, made_for in TILES.items() if made_for[0] == dtype]
+
+
+def emit_tiles(module: ir.Module, dtype: str) -> None:
+    """Add the tile kernels for a dtype to a module."""
+    for name in tiles_of(dtype):
+        _emit_switch(module, name, *TILES[name])
 
 
 def _emit_switch(module: ir.Module, name: str, dtype: str, vectors: int) -> None:

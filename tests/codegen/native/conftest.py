@@ -12,13 +12,14 @@ from llvmlite import ir
 
 from kgraph.codegen.native import emit, objects
 from kgraph.codegen.native.emit import I64, PTR, at, load, number, store
-from kgraph.codegen.native.runtime import Runtime, runtime
+from kgraph.codegen.native.runtime import Runtime, need_tiles, runtime
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
 def native() -> Runtime:
+    need_tiles("float64")
     return runtime()
 
 

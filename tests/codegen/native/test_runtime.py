@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from kgraph.codegen.native import runtime as module
-from kgraph.codegen.native.runtime import runtime, source_digest
+from kgraph.codegen.native.pack import PACKERS
+from kgraph.codegen.native.runtime import need_tiles, runtime, source_digest
 from kgraph.codegen.native.tile import TILES
 
 PRODUCT = """
 import ctypes
 import numpy as np
 from kgraph.codegen.native.host import host, tile_shape
-from kgraph.codegen.native.runtime import runtime
+from kgraph.codegen.native.runtime import need_tiles, runtime
 from kgraph.codegen.native.tile import TILES
 
 def check(name, dtype, vectors):
@@ -18,6 +19,7 @@ def check(name, dtype, vectors):
     a, panel, out = np.ones((rows, 9), dtype), np.ones((9, columns), dtype), np.zeros((rows, columns), dtype)
     pointer, word = ctypes.c_void_p, ctypes.c_int64
     call = ctypes.CFUNCTYPE(None, pointer, word, word, pointer, word, pointer, word, word)
+    need_tiles(dtype)
     call(runtime().symbols[name])(a.ctypes.data, 9, 1, panel.ctypes.data, 9, out.ctypes.data, rows, 0)
     return bool((out == 9).all())
 
@@ -27,7 +29,8 @@ print(all(check(name, *made_for) for name, made_for in TILES.items()), host().bi
 
 def test_the_runtime_is_loaded_once(native):
     assert runtime() is native
-    assert set(native.symbols) == {*TILES, "kg_parallel", "kg_pool_reset", "kg_run"}
+    need_tiles("float64")
+    assert set(native.symbols) == {*TILES, *PACKERS, "kg_parallel", "kg_pool_reset", "kg_run"}
     assert all(native.symbols.values())
 
 

@@ -111,7 +111,8 @@ def test_a_tile_is_found_by_dtype_and_width():
 
 def test_no_tile_spills_a_vector_register():
     module = ir.Module("tiles")
-    tile.emit_tiles(module)
+    for dtype in ("float32", "float64"):
+        tile.emit_tiles(module, dtype)
     text = assemble(str(module), unroll=False)
     stack = r"\(%[re][sb]p\)" if host().is_x86 else r"\[(sp|x29)"
     vector = r"%[xyz]mm" if host().is_x86 else r"\b[qvds]\d"
