@@ -89,7 +89,7 @@ def _add_bench(commands: Any) -> None:
     bench.add_argument("--seconds", type=positive_seconds, default=0.3, metavar="S",
                        help="for how long each call is measured (default: 0.3)")  # fmt: skip
     bench.add_argument("--threads", type=positive, metavar="N",
-                       help="threads for the kernels and CPUs for the process; for numpy too with kgraph[bench] (default: all)")  # fmt: skip
+                       help="threads for the kernels, CPUs for the process (default: all)")  # fmt: skip
     bench.add_argument("--vs", metavar="NAME,...", help="measure these beside kgraph and numpy: jax")
     bench.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     bench.set_defaults(run=run_bench)

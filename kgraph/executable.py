@@ -104,7 +104,7 @@ class Executable:
         into = None if out is None else [out] if isinstance(out, np.ndarray) else list(out)
         return self._nested(lowered.run(values, into))
 
-    def value_and_grad(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, list[np.ndarray]]:
+    def value_and_grad(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, list[np.ndarray]]:
         """The loss, and its gradient for each of the model's trainable variables, in their order."""
         inputs = arguments(self._inputs, (x,), {})
         targets = _listed(y)
@@ -116,7 +116,7 @@ class Executable:
         weights = [] if sample_weight is None else [np.asarray(sample_weight, np.float32)]
         lowered = self._with_loss([_signature(one) for one in targets], bool(weights))
         value, *gradients = lowered.run([*inputs, *targets, *weights])
-        return value, gradients
+        return value[()], gradients
 
     def vjp(self, *args: Any, **named: Any) -> tuple[Any, Callable[[Any], tuple[Any, list[np.ndarray]]]]:
         """The outputs, and `pullback(dy)`, which gives the gradients of the inputs and of the trainable variables.
@@ -164,6 +164,15 @@ class Executable:
     def ptx(self) -> str:
         """The CUDA kernels as PTX; needs the extra `cuda`."""
         return self._main().program.ptx()
+
+    @property
+    def jit(self) -> Any:
+        """To be: the same computation as a function that numba-compiled code can call."""
+        raise NotImplementedError("kgraph does not have Executable.jit yet: call the executable from Python")
+
+    def export(self, path: Any) -> None:
+        """To be: a shared library and a C header, usable without Python."""
+        raise NotImplementedError("kgraph does not have Executable.export yet")
 
     @property
     def _inputs(self) -> list[str]:

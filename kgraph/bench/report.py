@@ -26,20 +26,23 @@ WIDTH = 200  # of a table that goes into a file or a pipe
 Column = tuple[str, Callable[[Row], str]]  # the head, and what stands below it
 
 
+ROUNDED_UP = 0.9995  # what three digits show as 1
+
+
 def duration(seconds: float) -> str:
-    """3.1 µs, 14.0 ms, 2.5 s."""
+    """3.14 µs, 14 ms, 2.5 s."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}" if seconds < 1000 * size else f"{seconds / size:.0f} {unit}"
+        if seconds >= ROUNDED_UP * size:
+            return f"{seconds / size:.3g} {unit}" if seconds < 999.5 * size else f"{seconds / size:.0f} {unit}"
     return f"{seconds * 1e6:.3g} µs"
 
 
 def quantity(number: float) -> str:
     """950, 12.3 k, 4.5 M."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
+        if number >= ROUNDED_UP * size:
             return f"{number / size:.3g} {unit}"
-    return f"{number:.3g}"
+    return f"{number:.3g} "
 
 
 def tables(rows: Sequence[Row], peers: Sequence[str], width: int) -> list[Table]:

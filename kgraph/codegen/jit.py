@@ -92,7 +92,7 @@ def llvm_of(kernel: Kernel, shown: str) -> str:
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     flags.error_model = "numpy"
     flags.fastmath = FASTMATH
-    pointers = [types.CPointer(getattr(types, _stored(one.dtype))) for one in kernel.parameters]
+    pointers = [types.CPointer(getattr(types, _stored(one.dtype))) for one in kernel.parameters]  # type: ignore[attr-defined]
     arguments = (*pointers, *[types.int64] * (len(kernel.sizes) + 2))
     function = function_of(kernel, cpu.source(kernel), shown)
     contexts = cpu_target.typing_context, cpu_target.target_context
