@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from kgraph.ir import Graph, Node
+Graph = Node = Any  # of kgraph.ir, which prints itself by this module
 
 HIDDEN = frozenset(("body", "variable", "value", "layer"))
 INFIX = {
