@@ -4,6 +4,7 @@ from typing import Any
 
 from kgraph import (
     activations,
+    backend,
     config,
     constraints,
     dtype_policies,
@@ -31,7 +32,7 @@ __version__ = "0.1.0"
 # Names of the contract that are still to come.
 PLANNED = frozenset((
     "GradientTape", "Function", "Metric", "Operation", "Optimizer", "Quantizer", "StatelessScope", "applications",
-    "backend", "callbacks", "datasets", "distribution", "export", "metrics", "optimizers", "preprocessing",
+    "callbacks", "datasets", "distribution", "export", "metrics", "optimizers", "preprocessing",
     "quantizers", "saving", "visualization",
 ))  # fmt: skip
 
@@ -46,6 +47,7 @@ __all__ = [
     "Sequential",
     "Variable",
     "activations",
+    "backend",
     "compile",
     "config",
     "constraints",

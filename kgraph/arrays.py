@@ -44,19 +44,28 @@ def _converted(name: str, kind: TensorType, array: np.ndarray, wanted: np.dtype)
     return array.astype(wanted.newbyteorder("="))
 
 
-def arguments(names: Sequence[str], given: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
-    """The values of the inputs from f(a, b), f([a, b]), f({"x": a}) or f(x=a)."""
+def arguments(names: Sequence[str], ranks: Sequence[int], given: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
+    """The values of the inputs from f(a, b), f([a, b]), f({"x": a}) or f(x=a).
+
+    A list given for a single input is taken for the list of inputs if its one element has that input's rank.
+    """
     if len(given) == 1 and not named:
         only = given[0]
         if isinstance(only, Mapping):
             return _by_name(names, only)
-        if isinstance(only, (list, tuple)) and (len(names) != 1 or (len(only) == 1 and np.ndim(only[0]) > 0)):
+        if isinstance(only, (list, tuple)) and (len(names) != 1 or (len(only) == 1 and _rank(only[0]) == ranks[0])):
             given = only
     if named:
         return _by_name(names, {**dict(zip(names, given, strict=False)), **named})
     if len(given) != len(names):
         raise ArgumentError(f"{len(names)} inputs are wanted, {', '.join(names)}; {len(given)} came")
     return list(given)
+
+
+def _rank(value: Any) -> int:
+    if isinstance(value, (list, tuple)):
+        return 1 + (_rank(value[0]) if len(value) else 0)
+    return np.ndim(value)
 
 
 def _by_name(names: Sequence[str], given: Mapping[str, Any]) -> list[Any]:

@@ -93,6 +93,7 @@ class Executable:
 
     def __init__(self, definition: Definition, options: Options, loss: Any = None, weights: Any = None) -> None:
         self.definition, self.options, self.loss, self.loss_weights = definition, options, loss, weights
+        self._ranks = [definition.graph[name].tensor.rank for name in definition.graph.inputs]
         self._made: dict[Any, Lowered] = {}
         self._lock = threading.RLock()
         self._main = self._forward if loss is None else self._guessed_loss
@@ -100,13 +101,13 @@ class Executable:
 
     def __call__(self, *args: Any, out: Any = None, **named: Any) -> Any:
         lowered = self._forward()
-        values = arguments(lowered.ir.inputs, args, named)
+        values = self._values(args, named)
         into = None if out is None else [out] if isinstance(out, np.ndarray) else list(out)
         return self._nested(lowered.run(values, into))
 
     def value_and_grad(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, list[np.ndarray]]:
         """The loss, and its gradient for each of the model's trainable variables, in their order."""
-        inputs = arguments(self._inputs, (x,), {})
+        inputs = self._values((x,), {})
         targets = _listed(y)
         if self.loss is None:
             raise ArgumentError('value_and_grad needs a loss: kgraph.compile(model, loss="mse")')
@@ -124,7 +125,7 @@ class Executable:
         The pullback computes the forward pass again rather than keep its values; state that the call changes, such as
         the seeds of Dropout, has the value for it that it had before.
         """
-        values = arguments(self._inputs, args, named)
+        values = self._values(args, named)
         values = [
             np.array(as_input(n, self._forward().ir[n].tensor, v)) for n, v in zip(self._inputs, values, strict=True)
         ]
@@ -173,6 +174,10 @@ class Executable:
     def export(self, path: Any) -> None:
         """To be: a shared library and a C header, usable without Python."""
         raise NotImplementedError("kgraph does not have Executable.export yet")
+
+    def _values(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
+        """One value for each input, however they were given."""
+        return arguments(self._inputs, self._ranks, args, named)
 
     @property
     def _inputs(self) -> list[str]:

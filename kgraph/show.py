@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-Graph = Node = Any  # of kgraph.ir, which prints itself by this module
+Graph: TypeAlias = Any  # of kgraph.ir, which prints itself by this module
+Node: TypeAlias = Any
 
 HIDDEN = frozenset(("body", "variable", "value", "layer"))
 INFIX = {

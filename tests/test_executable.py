@@ -72,6 +72,21 @@ def test_legal_but_odd_inputs_work(model, compiled, odd):
     np.testing.assert_allclose(compiled(odd(x)), meaning(model, x), rtol=1e-5, atol=1e-6)
 
 
+def test_a_list_for_one_input_may_be_its_rows_or_hold_it(model, compiled):
+    x = batch(1)
+    for given in (x.tolist(), [x], [x.tolist()], (x,)):
+        np.testing.assert_array_equal(compiled(given), compiled(x))
+
+
+def test_a_dense_layer_of_one_unit_is_one_kernel():
+    i = kg.Input((7,), name="x")
+    model = kg.Model(i, kg.layers.Dense(1, activation="sigmoid", name="score")(i))
+    f = kg.compile(model)
+    assert [node.name for node in f.ir if node.op == "fused"] == ["score"]
+    x = rng.normal(size=(5, 7)).astype(np.float32)
+    np.testing.assert_allclose(f(x), meaning(model, x), rtol=1e-5)
+
+
 def test_a_read_only_input_works(model, compiled):
     x = batch(4)
     x.flags.writeable = False
@@ -282,7 +297,7 @@ def test_a_second_process_takes_the_code_from_the_disk_and_needs_no_numba(tmp_pa
         "f(np.zeros((2, 6), np.float32))\n"
         "print('numba' in sys.modules)\n"
     )
-    run = lambda: subprocess.run(  # noqa: E731
+    run = lambda: subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True,
         env={**__import__("os").environ, "KGRAPH_CACHE_DIR": str(tmp_path)},
     ).stdout.strip()  # fmt: skip

@@ -228,9 +228,10 @@ def _product(
         frame = Frame(node.tensor, (node.tensor.rank - 1,), (), (column,), tuple(at))
         blocks = row_blocks(task, values, frame, found)
     else:
-        text = values.element(task.root.name, at)
-        store = Store("out", values.address(task.root.tensor, at), stored(text, task.root.tensor.dtype))
-        blocks = [Lines(tuple(values.taken()), store)]
+        rest, kind = iter(one for one in at if one != Index()), task.root.tensor
+        there = [Index() if size == 1 else next(rest) for size in kind.shape]  # the root may have more axes of size 1
+        text = values.element(task.root.name, there)
+        blocks = [Lines(tuple(values.taken()), Store("out", values.address(kind, there), stored(text, kind.dtype)))]
     inner = [Loop(f"k{number}", letters.size[letter]) for number, letter in enumerate(letters.inner)]
     walked = _one_run(letters.inner, letters.size, letters.left)[0]
     row, column = renamed_loops([row, column], task)

@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 
 from kgraph.ir import LEAVES, Graph, Node
 from kgraph.op import OPS
+from kgraph.sizes import Dim, Shape
 from kgraph.types import TensorType
 
 MOST_MEMBERS = 64
 MOST_INPUTS = 32
 WIDEST_ROW = 1024  # columns of a product that a thread keeps for a reduction along them
 FLOATING = ("float32", "float64")
-BY_ELEMENT = ("map", "move", "reduce")  # kinds of ops that take their arguments element by element
-INDICES = {"take": 1, "take_along_axis": 1}  # arguments that are looked at before the kernel runs
+MOST_PLACES = 4  # elements of one value that one element of a kernel's result may be made of
+INDICES = {"take": 1, "take_along_axis": 1, "scatter_add": 1, "scatter_set": 1}  # arguments looked at before a kernel
+CHOOSING = ("pad", "concatenate")  # moves that read an operand only where they take it
+
+Place = tuple[object, ...]
 
 
 @dataclass
@@ -29,6 +33,9 @@ class Group:
     root: Node
     members: set[str] = field(default_factory=set)
     direct: set[str] = field(default_factory=set)  # members that reach the root elementwise, or through reductions
+    places: dict[str, set[Place]] = field(default_factory=dict)  # of each member: where one element of the root reads it
+    chosen: set[str] = field(default_factory=set)  # members that are read only sometimes, so that no line holds them
+    linear: set[str] = field(default_factory=set)  # members that reach it elementwise, or through axes of size 1
     contraction: str = ""
     frame: TensorType | None = None  # what the reductions reduce
     axes: tuple[int, ...] = ()
@@ -61,6 +68,7 @@ def groups(graph: Graph) -> dict[str, Group]:
         if group is None or not joins(graph, node, readers, group):
             group = Group(node)
             group.direct.add(node.name)
+            group.linear.add(node.name)
         home[node.name] = group
         _note(graph, node, group)
     return home
@@ -103,6 +111,8 @@ def joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
     if kind == "map" or (kind == "move" and not _is_view(graph, node)):
         if kind == "map" and all(reader in group.direct for reader in readers) and _plain(graph, node, readers):
             group.direct.add(node.name)
+        if (kind == "map" or node.op == "reshape") and all(reader in group.linear for reader in readers):
+            group.linear.add(node.name)
         return True
     if kind == "reduce":
         return _reduction_joins(graph, node, readers, group)
@@ -122,8 +132,7 @@ def _is_view(graph: Graph, node: Node) -> bool:
     """A reshape is free as a view, and costs divisions inside a kernel, unless it only adds or drops axes of size 1."""
     if node.op != "reshape":
         return False
-    before = [size for size in graph[graph.arguments(node.name)[0]].tensor.shape if size != 1]
-    return before != [size for size in node.tensor.shape if size != 1]
+    return _long(graph[graph.arguments(node.name)[0]].tensor.shape) != _long(node.tensor.shape)
 
 
 def _plain(graph: Graph, node: Node, readers: list[str]) -> bool:
@@ -165,13 +174,19 @@ def _fits_rows(graph: Graph, group: Group, frame: TensorType, row: TensorType) -
 
 
 def _contraction_joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
-    if group.contraction or not all(reader in group.direct for reader in readers):
+    if group.contraction:
         return False
-    shape = node.tensor.shape
     if group.frame is not None:
-        return _rows_of_product(node, group) and shape == group.root.tensor.shape
+        whole = node.tensor.shape == group.root.tensor.shape and all(reader in group.direct for reader in readers)
+        return whole and _rows_of_product(node, group)
     between = [graph[name].tensor.shape for name in _between(graph, node.name, group)]
-    return all(one == shape for one in [*between, group.root.tensor.shape])
+    same = all(_long(one) == _long(node.tensor.shape) for one in [*between, group.root.tensor.shape])
+    return same and all(reader in group.linear for reader in readers)
+
+
+def _long(shape: Shape) -> list[Dim]:
+    """The sizes other than 1."""
+    return [size for size in shape if size != 1]
 
 
 def _rows_of_product(node: Node, group: Group) -> bool:
