@@ -24,7 +24,7 @@ def as_input(name: str, kind: TensorType, value: Any) -> np.ndarray:
         raise ShapeError(f"input {name!r} wants {kind}, and got rows of different lengths") from error
     if array.dtype == object or array.dtype.kind in "USMm":
         raise DTypeError(f"input {name!r} wants {kind}, and got a {type(value).__name__} of {array.dtype}")
-    return np.ascontiguousarray(_converted(name, kind, array, wanted))
+    return np.asarray(_converted(name, kind, array, wanted), order="C")
 
 
 def _converted(name: str, kind: TensorType, array: np.ndarray, wanted: np.dtype) -> np.ndarray:
@@ -60,6 +60,31 @@ def arguments(names: Sequence[str], ranks: Sequence[int], given: Sequence[Any], 
     if len(given) != len(names):
         raise ArgumentError(f"{len(names)} inputs are wanted, {', '.join(names)}; {len(given)} came")
     return list(given)
+
+
+def for_outputs_of(names: Sequence[str], ranks: Sequence[int], value: Any, what: str) -> list[Any]:
+    """One value for each output, from an array, a list or a dict by name; a single output's may be rows in a list."""
+    if isinstance(value, Mapping):
+        if value.keys() != set(names):
+            raise ArgumentError(
+                f"a {what} for each of {', '.join(names)} is wanted, and got {', '.join(map(str, value))}"
+            )
+        return [value[name] for name in names]
+    listed = isinstance(value, (list, tuple))
+    if len(names) == 1:
+        held = (
+            listed
+            and len(value) == 1
+            and (np.ndim(value[0]) > 0 if _is_array(value[0]) else _rank(value[0]) >= ranks[0])
+        )
+        return list(value) if held and ranks[0] else [value]
+    if not listed or len(value) != len(names):
+        raise ArgumentError(f"one {what} for each output is wanted, and {len(value) if listed else 1} came")
+    return list(value)
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape")
 
 
 def _rank(value: Any) -> int:

@@ -65,7 +65,7 @@ def _from_function(function: Callable[..., Any], specs: Any, training: bool) -> 
 
 def _each_output(definition: Definition, value: Any, what: str) -> list[Any]:
     """One value for each output, from one for all, a list, or a dict by output name."""
-    names = definition.graph.outputs[: definition.count]
+    names = definition.names
     if isinstance(value, Mapping):
         if set(value) != set(names):
             raise ArgumentError(f"{what}= goes by the outputs {', '.join(names)}, and got {', '.join(map(str, value))}")

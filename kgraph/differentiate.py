@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from kgraph.autodiff import gradients, pullback
 from kgraph.ir import Graph, Node
 from kgraph.sizes import N, Shape, Size
@@ -43,20 +45,24 @@ def for_loss(
     weights: Sequence[Any],
     losses: Sequence[Any],
     scales: Sequence[float],
-    targets: Sequence[Any],
-    weighted: bool,
+    targets: Sequence[TensorType],
+    samples: Sequence[Shape | None] = (),
 ) -> Request:
-    """A loss and its gradients. targets: (shape without the batch, dtype) for each of the `count` outputs."""
+    """A loss and its gradients.
+
+    targets: a type for each of the `count` outputs. samples: the shape of the weights of samples for each output, None
+    where it has none; or one shape for all outputs.
+    """
 
     def extend(graph: Graph) -> Graph:
         graph = graph.copy()
         outputs, own = graph.outputs[:count], graph.outputs[count:]
-        wanted = [_target(graph, name, *target) for name, target in zip(outputs, targets, strict=True)]
-        names = ["target"] if count == 1 else [f"target_{number}" for number in range(count)]
-        given = [_input(graph, name, kind) for name, kind in zip(names, wanted, strict=True)]
-        sample = _input(graph, "sample_weight", TensorType((N,))) if weighted else None
+        given = [_input(graph, name, kind) for name, kind in zip(_numbered("target", count), targets, strict=True)]
+        names = _numbered("sample_weight", len(samples))
+        weighed = [s and _input(graph, name, TensorType(s)) for name, s in zip(names, samples, strict=True)]
+        weighed = weighed * count if len(weighed) == 1 else weighed or [None] * count
         total: Any = None
-        for loss, scale, name, target in zip(losses, scales, outputs, given, strict=True):
+        for loss, scale, name, target, sample in zip(losses, scales, outputs, given, weighed, strict=True):
             one = loss(target, reference(graph, name), sample_weight=sample)
             one = one if scale == 1.0 else one * scale
             total = one if total is None else total + one
@@ -104,13 +110,26 @@ def _held(graph: Graph, variable: Any) -> None:
     _input(graph, variable.path, variable.type)
 
 
-def _target(graph: Graph, output: str, shape: Shape, dtype: str) -> TensorType:
-    """The type of a target: sizes that the output leaves open are left open in the target."""
-    made = graph[output].tensor
-    whole = (made.shape[0] if made.shape else N, *shape)
-    if len(whole) == made.rank:
-        whole = tuple(own if isinstance(own, Size) else size for own, size in zip(made.shape, whole, strict=True))
-    return TensorType(whole, made.dtype if dtype.startswith("float") else dtype)
+def target_kind(output: TensorType, shape: Shape, dtype: Any) -> TensorType:
+    """The type of a target of this shape without the batch: sizes that the output leaves open stay open."""
+    kind = np.dtype(dtype).kind
+    name = output.dtype if kind == "f" else "int32" if kind in "iu" else np.dtype(dtype).name
+    return TensorType(_opened(output, (output.shape[0] if output.shape else N, *shape)), name)
+
+
+def sample_shape(output: TensorType, shape: tuple[int, ...]) -> Shape:
+    """The shape of weights of samples for this output."""
+    return _opened(output, (output.shape[0] if output.shape else N, *shape[1:]))
+
+
+def _opened(output: TensorType, shape: Shape) -> Shape:
+    pairs = zip(output.shape, shape, strict=False)
+    opened = tuple(own if isinstance(own, Size) and size != 1 else size for own, size in pairs)
+    return opened if len(opened) == len(shape) else shape
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    return [name] if count == 1 else [f"{name}_{number}" for number in range(count)]
 
 
 def _input(graph: Graph, name: str, kind: TensorType) -> Any:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from kgraph import tree
-from kgraph.arrays import arguments, as_input, check_outputs
+from kgraph.arrays import arguments, as_input, check_outputs, for_outputs_of
 from kgraph.codegen.targets import program_for
-from kgraph.differentiate import Request, for_cotangents, for_loss, for_outputs, state_of
+from kgraph.differentiate import Request, for_cotangents, for_loss, for_outputs, sample_shape, state_of, target_kind
 from kgraph.errors import ArgumentError
 from kgraph.evaluate import bind_sizes
 from kgraph.ir import Graph
 from kgraph.lower import lower
 from kgraph.sizes import resolve
-from kgraph.types import numpy_dtype
+from kgraph.types import TensorType, numpy_dtype
 
 MOST_SHAPES = 256  # combinations of input shapes whose sizes are remembered
 
@@ -31,6 +31,13 @@ class Definition:
     outputs: Any  # the nest of the outputs, with anything as leaves
     weights: Sequence[Any]  # the trainable variables, in the order of their gradients
     count: int  # how many outputs the graph has before the losses of its layers
+
+    @property
+    def names(self) -> list[str]:
+        """What the outputs are called: their keys where the model returns a dict, else by their layers."""
+        if isinstance(self.outputs, Mapping) and not any(map(tree.is_nested, self.outputs.values())):
+            return sorted(self.outputs)
+        return self.graph.outputs[: self.count]
 
 
 class Lowered:
@@ -106,17 +113,21 @@ class Executable:
         return self._nested(lowered.run(values, into))
 
     def value_and_grad(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, list[np.ndarray]]:
-        """The loss, and its gradient for each of the model's trainable variables, in their order."""
-        inputs = self._values((x,), {})
-        targets = _listed(y)
+        """The loss, and its gradient for each of the model's trainable variables, in their order.
+
+        y has a target for each output: one array, a list, or a dict by the outputs' names. sample_weight has a number
+        for each sample, or each sample and time, for all outputs; or it is a list or dict of these, or of None.
+        """
         if self.loss is None:
             raise ArgumentError('value_and_grad needs a loss: kgraph.compile(model, loss="mse")')
-        if len(targets) != self.definition.count:
-            raise ArgumentError(f"one target for each output is wanted, and {len(targets)} came")
-        targets = [np.asarray(target) for target in targets]
-        weights = [] if sample_weight is None else [np.asarray(sample_weight, np.float32)]
-        lowered = self._with_loss([_signature(one) for one in targets], bool(weights))
-        value, *gradients = lowered.run([*inputs, *targets, *weights])
+        inputs = self._values((x,), {})
+        targets = [np.asarray(target) for target in self._each_output(y, "target")]
+        weights = self._sample_weights(sample_weight)
+        kinds = [target_kind(kind, one.shape[1:], one.dtype) for kind, one in zip(self._kinds, targets, strict=True)]
+        pairs = zip(self._kinds, weights, strict=False)  # one array of weights serves all outputs
+        shapes = [None if one is None else sample_shape(kind, one.shape) for kind, one in pairs]
+        lowered = self._with_loss(kinds, shapes)
+        value, *gradients = lowered.run([*inputs, *targets, *(one for one in weights if one is not None)])
         return value[()], gradients
 
     def vjp(self, *args: Any, **named: Any) -> tuple[Any, Callable[[Any], tuple[Any, list[np.ndarray]]]]:
@@ -134,7 +145,7 @@ class Executable:
         values += [variable.numpy() for variable in self._state]
 
         def pullback(cotangents: Any) -> tuple[Any, list[np.ndarray]]:
-            found = lowered.run([*values, *_listed(cotangents)])
+            found = lowered.run([*values, *self._each_output(cotangents, "cotangent")])
             return (found[0] if count == 1 else found[:count]), found[count:]
 
         return self._nested(self._forward().run(values[:count])), pullback
@@ -179,6 +190,25 @@ class Executable:
         """One value for each input, however they were given."""
         return arguments(self._inputs, self._ranks, args, named)
 
+    def _each_output(self, value: Any, what: str) -> list[Any]:
+        """One value for each output."""
+        return for_outputs_of(self.definition.names, [kind.rank for kind in self._kinds], value, what)
+
+    def _sample_weights(self, value: Any) -> list[Any]:
+        """Nothing, one array for all outputs, or one or None for each."""
+        if value is None:
+            return []
+        several = isinstance(value, Mapping) or (
+            isinstance(value, (list, tuple)) and any(one is None or np.ndim(one) for one in value)
+        )
+        values = self._each_output(value, "sample_weight") if several else [value]
+        return [None if one is None else np.asarray(one, np.float32) for one in values]
+
+    @property
+    def _kinds(self) -> list[TensorType]:
+        graph = self.definition.graph
+        return [graph[name].tensor for name in graph.outputs[: self.definition.count]]
+
     @property
     def _inputs(self) -> list[str]:
         return self.definition.graph.inputs
@@ -200,15 +230,14 @@ class Executable:
 
     def _guessed_loss(self) -> Lowered:
         """The gradient program for targets of the shape the loss expects."""
-        graph, count = self.definition.graph, self.definition.count
-        outputs = [graph[name].tensor for name in graph.outputs[:count]]
-        return self._with_loss([loss.target_type(kind) for loss, kind in zip(self.loss, outputs, strict=True)], False)
+        wanted = [loss.target_type(kind) for loss, kind in zip(self.loss, self._kinds, strict=True)]
+        return self._with_loss([target_kind(kind, *one) for kind, one in zip(self._kinds, wanted, strict=True)], [])
 
-    def _with_loss(self, targets: list[Any], weighted: bool) -> Lowered:
+    def _with_loss(self, targets: list[TensorType], samples: list[Any]) -> Lowered:
         made = self.definition
         return self._lowered(
-            ("loss", tuple(targets), weighted),
-            lambda: for_loss(made.count, made.weights, self.loss, self.loss_weights, targets, weighted),
+            ("loss", tuple(targets), tuple(samples)),
+            lambda: for_loss(made.count, made.weights, self.loss, self.loss_weights, targets, samples),
         )
 
     def _pullback(self) -> Lowered:
@@ -223,14 +252,3 @@ class Executable:
 
     def __reduce__(self) -> Any:
         return Executable, (self.definition, self.options, self.loss, self.loss_weights)
-
-
-def _listed(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return [value[key] for key in sorted(value)]
-    return list(value) if isinstance(value, (list, tuple)) and len(value) and np.ndim(value[0]) > 0 else [value]
-
-
-def _signature(array: np.ndarray) -> tuple[tuple[int, ...], str]:
-    kind = "float32" if array.dtype.kind == "f" else "int32" if array.dtype.kind in "iu" else array.dtype.name
-    return array.shape[1:], kind

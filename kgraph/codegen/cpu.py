@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from kgraph.codegen.contraction import BLOCK
 from kgraph.codegen.kernel import (
+    Accumulator,
     Block,
     Check,
     Columns,
@@ -99,7 +100,8 @@ def find(text: Source, block: Find) -> None:
 def columns(text: Source, schedule: Columns) -> None:
     """Rows added into a strip of columns that stays in the cache."""
     for number, one in enumerate(schedule.accumulators):
-        text(f"strip{number} = scratch_{one.dtype}({STRIP})")
+        kind = "uint8" if one.dtype == "bool" else one.dtype
+        text(f"strip{number} = scratch_{kind}({STRIP})")
     column, strip = schedule.column, Loop("strip", strips(schedule.column.extent, STRIP))
     with parallel(text, (*schedule.outer, strip)):
         text(f"start = strip * {STRIP}", f"width = min({STRIP}, {column.extent} - start)")
@@ -108,12 +110,17 @@ def columns(text: Source, schedule: Columns) -> None:
         with text.loops(list(schedule.loops)), text.block("for c in range(width):"):
             text(f"{column.name} = start + c", *schedule.lines)
             for number, one in enumerate(schedule.accumulators):
-                text(f"strip{number}[c] = {combined(one, f'strip{number}[c]')}")
+                text(f"strip{number}[c] = {combined(one, held(one, number))}")
         with text.block("for c in range(width):"):
             text(f"{column.name} = start + c")
-            text(*(f"{one.name} = strip{number}[c]" for number, one in enumerate(schedule.accumulators)))
+            text(*(f"{one.name} = {held(one, number)}" for number, one in enumerate(schedule.accumulators)))
             text(*schedule.after)
             write(text, schedule.store)
+
+
+def held(one: Accumulator, number: int) -> str:
+    """What an accumulator holds for a column of its strip; booleans lie there as bytes."""
+    return f"strip{number}[c]" if one.dtype != "bool" else f"(strip{number}[c] != 0)"
 
 
 def contract(text: Source, schedule: Product) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from kgraph.codegen.contraction import Contraction, Tile
@@ -12,10 +12,9 @@ from kgraph.codegen.schedule import contracts_alone, schedule
 from kgraph.codegen.task import Task, body_of, generic, task_of
 from kgraph.errors import DTypeError
 from kgraph.ir import LEAVES, Graph, Node
+from kgraph.passes.fuse import INDICES, points_inside
 from kgraph.sizes import Dim, axes_of
-from kgraph.types import numpy_dtype
-
-INDEXED = {"take": 1, "take_along_axis": 1, "scatter_add": 1, "scatter_set": 1}  # which argument holds the indices
+from kgraph.types import UNSIGNED, numpy_dtype
 
 
 @dataclass(frozen=True)
@@ -139,6 +138,7 @@ def _static(graph: Graph) -> set[str]:
     for node in graph:
         arguments = graph.arguments(node.name)
         inherits = bool(arguments) and all(name in static for name in arguments) and not axes_of(node.tensor.shape)
+        inherits = inherits and not any(_lookups(graph, node))  # indices are checked in each call, and before reading
         if node.op in ("param", "const") or inherits:
             static.add(node.name)
     return static
@@ -198,17 +198,24 @@ def _packed(
 
 def _add_checks(made: Plan, node: Node) -> None:
     """A step that looks at the indices of a gather or scatter before anything is read or written with them."""
-    body, sources = body_of(made.graph, node)
+    for reader, table, indices, size in _lookups(made.graph, node):
+        kind = made.graph[indices].tensor
+        is_weight = table in made.graph and made.graph[table].op == "param"  # a weight is a table, a tensor an array
+        kernel, sizes = checking(kind, size, wraps=not is_weight and kind.dtype not in UNSIGNED)
+        step = Step(kernel, (made.root(indices),), sizes, reader, table)
+        same = (step.kernel, step.buffers, step.sizes)
+        if not any((one.kernel, one.buffers, one.sizes) == same for one in made.steps):
+            made.steps.append(step)
+
+
+def _lookups(graph: Graph, node: Node) -> Iterator[tuple[str, str, str, Dim]]:
+    """What a node reads or writes at indices that may point outside: the op, its table, the indices, the axis' size."""
+    body, sources = body_of(graph, node)
     given = dict(zip(body.inputs, sources, strict=True))
     for reader in body:
-        if reader.op not in INDEXED:
+        if reader.op not in INDICES:
             continue
-        table, indices = (body[body.arguments(reader.name)[slot]] for slot in (0, INDEXED[reader.op]))
-        if indices.name not in given:
-            continue  # constants were checked when the graph was made
-        name = given.get(table.name, table.name)
-        wraps = name not in made.graph or made.graph[name].op != "param"  # a weight is a table, a tensor an array
-        kernel, sizes = checking(indices.tensor, table.tensor.shape[reader.attrs["axis"]], wraps)
-        step = Step(kernel, (made.root(given[indices.name]),), sizes, reader.name, name)
-        if not any(one.kernel == kernel and one.buffers == step.buffers for one in made.steps):
-            made.steps.append(step)
+        table, indices = (body[body.arguments(reader.name)[slot]] for slot in (0, INDICES[reader.op]))
+        if indices.name in given and not points_inside(body, reader.name, graph[given[indices.name]]):
+            size = table.tensor.shape[reader.attrs["axis"]]
+            yield reader.name, given.get(table.name, table.name), given[indices.name], size

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from kgraph.codegen.kernel import Accumulator, Store
 from kgraph.index import Condition, Index, Loop
 from kgraph.sizes import Dim
+from kgraph.types import FLOATS
 
 ATOM = re.compile(r"-?[\w.]+(\(\))?")
 
@@ -81,8 +82,9 @@ def digits(position: str, loops: Sequence[Loop]) -> list[str]:
 
 
 def combined(one: Accumulator, held: str) -> str:
-    """The accumulator with one more element."""
-    return one.combine.format(held, closed(one.value))
+    """The accumulator with one more element; integers stay as narrow as they are, where numba would widen them."""
+    text = one.combine.format(held, closed(one.value))
+    return text if one.dtype in ("bool", *FLOATS) else f"{one.dtype}({text})"
 
 
 def write(text: Source, store: Store) -> None:

@@ -13,6 +13,7 @@ from kgraph.codegen.values import Values
 from kgraph.index import Index, Loop, index, unflatten
 from kgraph.ir import Graph, Node
 from kgraph.op import OPS
+from kgraph.passes.fuse import is_embedded
 from kgraph.sizes import Dim, Shape, axes_of, axis, product, rename_axes, substitute
 
 CHUNK = 16384  # elements that are worth handing to a thread
@@ -95,7 +96,7 @@ def body_of(graph: Graph, node: Node) -> tuple[Graph, list[str]]:
     for source in graph.arguments(node.name):
         if source not in body:
             given = graph[source]
-            if given.op == "const" and given.tensor.shape == ():
+            if is_embedded(graph, given, [node.name]):
                 body.add(given)
             else:
                 body.add(Node(source, "input", given.type))

@@ -8,6 +8,7 @@ A node joins the kernel of its readers when it has no other, so values in betwee
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from kgraph.ir import LEAVES, Graph, Node
@@ -19,6 +20,7 @@ MOST_MEMBERS = 64
 MOST_INPUTS = 32
 WIDEST_ROW = 1024  # columns of a product that a thread keeps for a reduction along them
 FLOATING = ("float32", "float64")
+BY_ELEMENT = ("map", "move", "reduce")  # kinds of ops that take their arguments element by element
 MOST_PLACES = 4  # elements of one value that one element of a kernel's result may be made of
 INDICES = {"take": 1, "take_along_axis": 1, "scatter_add": 1, "scatter_set": 1}  # arguments looked at before a kernel
 CHOOSING = ("pad", "concatenate")  # moves that read an operand only where they take it
@@ -67,8 +69,10 @@ def groups(graph: Graph) -> dict[str, Group]:
         group = next(iter(around.values())) if len(around) == 1 and node.name not in results else None
         if group is None or not joins(graph, node, readers, group):
             group = Group(node)
-            group.direct.add(node.name)
-            group.linear.add(node.name)
+            if OPS[node.op].kind != "move":  # what a move reads, it reads at other places
+                group.direct.add(node.name)
+            if OPS[node.op].kind != "move" or node.op == "reshape":
+                group.linear.add(node.name)
         home[node.name] = group
         _note(graph, node, group)
     return home
@@ -82,7 +86,7 @@ def everywhere(graph: Graph) -> set[str]:
         if node.op in LEAVES or OPS[node.op].kind != "map" or node.tensor.shape != () or node.name in results:
             continue
         free = all(name in found or _is_number(graph[name]) for name in graph.arguments(node.name))
-        if free and all(OPS[graph[reader].op].kind in BY_ELEMENT for reader in graph.readers(node.name)):
+        if free and all(_reads_elements(graph, reader, node.name) for reader in graph.readers(node.name)):
             found.add(node.name)
     return found
 
@@ -91,8 +95,30 @@ def _is_number(node: Node) -> bool:
     return node.op == "const" and node.tensor.shape == ()
 
 
+def is_embedded(graph: Graph, node: Node, readers: Iterable[str]) -> bool:
+    """Whether these readers have a node in their code: a number, but not an index that may point outside."""
+    return _is_number(node) and not any(
+        slot is not None and graph.arguments(reader)[slot] == node.name and not points_inside(graph, reader, node)
+        for reader in readers
+        for slot in [INDICES.get(graph[reader].op)]
+    )
+
+
+def points_inside(graph: Graph, reader: str, indices: Node) -> bool:
+    """Whether a gather or scatter is known to have only indices inside its table, before any call."""
+    size = graph[graph.arguments(reader)[0]].tensor.shape[graph[reader].attrs["axis"]]
+    if indices.op != "const" or not isinstance(size, int):
+        return False
+    value = indices.attrs["value"]
+    return value.size == 0 or bool(-size <= value.min() and value.max() < size)
+
+
 def _note(graph: Graph, node: Node, group: Group) -> None:
     group.members.add(node.name)
+    group.places[node.name] = _places(graph, node, group) or {()}
+    readers = [reader for reader in graph.readers(node.name) if reader in group.members]
+    if any(graph[reader].op in CHOOSING or reader in group.chosen for reader in readers):
+        group.chosen.add(node.name)
     kind = OPS[node.op].kind
     if kind == "contract":
         group.contraction = node.name
@@ -107,6 +133,8 @@ def joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
         return False
     if any(not _reads_elements(graph, reader, node.name) for reader in readers):
         return False
+    if graph.arguments(node.name) and len(_places(graph, node, group)) > MOST_PLACES:
+        return False
     kind = OPS[node.op].kind
     if kind == "map" or (kind == "move" and not _is_view(graph, node)):
         if kind == "map" and all(reader in group.direct for reader in readers) and _plain(graph, node, readers):
@@ -117,6 +145,21 @@ def joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
     if kind == "reduce":
         return _reduction_joins(graph, node, readers, group)
     return kind == "contract" and _contraction_joins(graph, node, readers, group)
+
+
+def _places(graph: Graph, node: Node, group: Group) -> set[Place]:
+    """The places at which one element of the root reads a value: each of them is computed by itself.
+
+    Elementwise readers share a place, which a line of the kernel then holds; where that line might read what is not
+    there, in a branch of a pad, each reading counts.
+    """
+    found: set[Place] = set()
+    for reader in graph.readers(node.name):
+        apart = OPS[graph[reader].op].kind == "move" or reader in group.chosen
+        for slot, name in enumerate(graph.arguments(reader)):
+            if name == node.name and reader in group.places:
+                found.update((reader, slot, place) if apart else place for place in group.places[reader])
+    return found
 
 
 def _reads_elements(graph: Graph, reader: str, name: str) -> bool:
@@ -143,6 +186,8 @@ def _plain(graph: Graph, node: Node, readers: list[str]) -> bool:
 def _reduction_joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
     if OPS[node.op].combine is None or group.contraction or not all(reader in group.direct for reader in readers):
         return False
+    if OPS[group.root.op].kind == "reduce" and OPS[group.root.op].combine is None:
+        return False  # argmax looks for one element, and adds nothing up
     frame, axes = graph[graph.arguments(node.name)[0]].tensor, tuple(node.attrs["axes"])
     if group.frame is not None and (group.frame.shape, group.axes) != (frame.shape, axes):
         return False
@@ -231,7 +276,8 @@ def _add_kernel(made: Graph, graph: Graph, group: Group, copied: set[str]) -> No
         if node.name in members:
             for source in graph.arguments(node.name):
                 if source not in body:
-                    number = _is_number(graph[source])
+                    inside = [reader for reader in graph.readers(source) if reader in members]
+                    number = is_embedded(graph, graph[source], inside)
                     body.add(graph[source] if number else Node(source, "input", graph[source].type))
                     if not number:
                         sources.append(source)
