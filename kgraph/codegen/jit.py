@@ -100,21 +100,7 @@ def llvm_of(kernel: Kernel, shown: str) -> str:
     module = result.library._final_module
     for library in result.library._linking_libraries:
         module.link_in(library._get_module_for_linking(), preserve=True)
-    return with_entry(
-        exact_differences(str(module)), result.fndesc.mangled_name, len(kernel.parameters), len(kernel.sizes)
-    )
-
-
-def exact_differences(module: str) -> str:
-    """Kernels subtract as they are written: exp(x + b - max) would overflow as exp(x + (b - max)) for large b.
-
-    Only the kernel's own text may reorder its sums at all; scalar functions have been written with care.
-    """
-    return re.sub(r"= fsub ((?:[a-z]+ )*)(float|double)", _without_reordering, module)
-
-
-def _without_reordering(found: re.Match[str]) -> str:
-    return f"= fsub {'' if 'reassoc' in found[1] else found[1]}{found[2]}"
+    return with_entry(str(module), result.fndesc.mangled_name, len(kernel.parameters), len(kernel.sizes))
 
 
 def _stored(dtype: str) -> str:

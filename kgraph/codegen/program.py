@@ -32,6 +32,7 @@ class Context:
     """The memory of one call under way: the arena, and the frame of addresses and sizes that kernels read."""
 
     frame: np.ndarray
+    frame_at: int  # its address
     arena: np.ndarray
 
 
@@ -63,7 +64,8 @@ class Program:
         self._borders = [self._slots.get(("buffer", self.plan.root(name))) for name in borders]
         self._updated = [graph[param].attrs["variable"] for param in changed]
         self._updates = [(graph[param].tensor.shape, numpy_dtype(graph[param].tensor.dtype)) for param in changed]
-        self._run = runtime().run
+        self._run_at = runtime().run_at
+        self._code_at = self._code.ctypes.data
 
     def _encoded(self, steps: Sequence[Step]) -> np.ndarray:
         return encode(self._record(step) for step in steps)
@@ -126,7 +128,7 @@ class Program:
         for slot, array in zip(self._borders, (*inputs, *outputs, *updates), strict=True):
             if slot is not None:
                 frame[slot] = array.__array_interface__["data"][0]
-        failed = self._run(self._code, len(self.plan.steps), frame, self.threads)
+        failed = self._run_at(self._code_at, len(self.plan.steps), context.frame_at, self.threads)
         idle.append(context)
         if failed:
             raise refusal(self.plan.graph, self.plan.steps[failure(failed)[0]], inputs, sizes)
@@ -138,7 +140,7 @@ class Program:
             return
         versions = [variable.version for _, variable in self._params]
         if versions != self._versions:
-            failed = self._run(self._prepare, len(self.plan.prepare), self._frame({}), self.threads)
+            failed = runtime().run(self._prepare, len(self.plan.prepare), self._frame({}), self.threads)
             assert not failed, "preparing weights cannot be refused"
             self._versions = versions
 
@@ -147,7 +149,7 @@ class Program:
         frame, arena = self._frame(sizes), aligned(found.size)
         for name, offset in found.offsets.items():
             frame[self._slots["buffer", name]] = arena.ctypes.data + offset
-        return Context(frame, arena)
+        return Context(frame, frame.ctypes.data, arena)
 
     def _frame(self, sizes: Mapping[str, int]) -> np.ndarray:
         """Sizes, extents and the addresses that are the same in every call."""

@@ -35,7 +35,7 @@ class Group:
     root: Node
     members: set[str] = field(default_factory=set)
     direct: set[str] = field(default_factory=set)  # members that reach the root elementwise, or through reductions
-    places: dict[str, set[Place]] = field(default_factory=dict)  # of each member: where one element of the root reads it
+    places: dict[str, set[Place]] = field(default_factory=dict)  # of a member: where an element of the root reads it
     chosen: set[str] = field(default_factory=set)  # members that are read only sometimes, so that no line holds them
     linear: set[str] = field(default_factory=set)  # members that reach it elementwise, or through axes of size 1
     contraction: str = ""

@@ -20,7 +20,7 @@ from kgraph.codegen.native.emit import I64, PTR, at, number
 from kgraph.codegen.native.pool import PARALLEL
 
 RUN = "kg_run"
-MOST_ARGUMENTS = 64
+MOST_ARGUMENTS = 1024
 _HEAD = 4  # words of a record before the slots of its arguments
 _STATUS_BITS = 16
 

@@ -33,14 +33,14 @@ class Runtime:
         for name, address in symbols.items():
             define_symbol(name, address)
         word, pointer = ctypes.c_int64, ctypes.c_void_p
-        self._run = ctypes.CFUNCTYPE(word, pointer, word, pointer, word)(symbols[RUN])
+        self.run_at = ctypes.CFUNCTYPE(word, pointer, word, pointer, word)(symbols[RUN])  # by address; no GIL
         self._reset = ctypes.CFUNCTYPE(None)(symbols[RESET])
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reset)
 
     def run(self, code: np.ndarray, steps: int, frame: np.ndarray, threads: int) -> int:
         """Run an encoded plan without the GIL; 0, or what `runner.failure` takes apart."""
-        return self._run(code.ctypes.data, steps, frame.ctypes.data, threads)
+        return self.run_at(code.ctypes.data, steps, frame.ctypes.data, threads)
 
 
 def runtime() -> Runtime:
