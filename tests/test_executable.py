@@ -161,6 +161,8 @@ def in_child(f, x, queue):
     queue.put(f(x))
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of jax, if another test has loaded it here
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12, for the same reason
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_it_works_in_a_child_process(compiled, method):
     context, x = multiprocessing.get_context(method), batch(300)

@@ -120,7 +120,7 @@ def test_wrong_arguments_are_named() -> None:
         kg.losses.get("mean_squared_eror")
     with pytest.raises(ArgumentError, match="reduction"):
         kg.losses.MeanSquaredError(reduction="average")
-    with pytest.raises(ShapeError, match=r"y_true has shape \(6, 3\)"):
+    with pytest.raises(ShapeError, match=r"target has shape \(6, 3\)"):
         kg.losses.CategoricalCrossentropy()(ONE_HOT[:, :3], SHARES)
 
 

@@ -7,6 +7,7 @@ long begin, long end)`: pointers and sizes are read from args, so that every ker
 from __future__ import annotations
 
 import linecache
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -28,6 +29,8 @@ ENTRY = "kernel"
 FASTMATH = {"reassoc", "contract", "nsz"}  # sums may be reordered; NaN and infinity keep their meaning
 _loaded: dict[str, int] = {}
 _lock = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit it from a thread that compiles and is not there
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def address_of(kernel: Kernel, shown: str) -> int:

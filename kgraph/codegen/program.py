@@ -12,6 +12,7 @@ from kgraph import config
 from kgraph.codegen import jit
 from kgraph.codegen.layout import layout
 from kgraph.codegen.native.host import tile_shape
+from kgraph.codegen.native.objects import lock
 from kgraph.codegen.native.runner import Step as Record
 from kgraph.codegen.native.runner import encode, failure
 from kgraph.codegen.native.runtime import runtime
@@ -122,7 +123,7 @@ class Program:
         except IndexError:
             context = self._context(sizes)
             if len(self._idle) > MOST_CONTEXTS:
-                self._idle.pop(next(iter(self._idle)), None)
+                self._idle.pop(list(self._idle)[0], None)  # a list, as another thread may add to the dict meanwhile
         updates = [np.empty(shape, dtype) for shape, dtype in self._updates]
         frame = context.frame
         for slot, array in zip(self._borders, (*inputs, *outputs, *updates), strict=True):
@@ -140,9 +141,10 @@ class Program:
             return
         versions = [variable.version for _, variable in self._params]
         if versions != self._versions:
-            failed = runtime().run(self._prepare, len(self.plan.prepare), self._frame({}), self.threads)
-            assert not failed, "preparing weights cannot be refused"
-            self._versions = versions
+            with lock:  # else a thread that began before the change could write old numbers over new ones
+                failed = runtime().run(self._prepare, len(self.plan.prepare), self._frame({}), self.threads)
+                assert not failed, "preparing weights cannot be refused"
+                self._versions = versions
 
     def _context(self, sizes: Mapping[str, int]) -> Context:
         found = layout(self.plan, sizes)

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from kgraph import config, ops
-from kgraph.errors import ArgumentError, ShapeError
+from kgraph.ops.axes import axis_of
+from kgraph.ops.crossentropy import probabilities
 
 
 def same_rank(a: Any, b: Any, expand: bool = True) -> tuple[Any, Any]:
@@ -132,21 +133,12 @@ def smoothed(y_true: Any, label_smoothing: float, classes: Any) -> Any:
     return y_true * (1.0 - label_smoothing) + label_smoothing / classes
 
 
-def each_binary(y_true: Any, y_pred: Any, from_logits: bool) -> Any:
-    """The binary crossentropy of each element."""
-    if from_logits:
-        return ops.softplus(y_pred) - y_true * y_pred
-    y_pred = ops.clip(y_pred, config.epsilon(), 1.0 - config.epsilon())
-    return -(y_true * ops.log(y_pred) + (1.0 - y_true) * ops.log(1.0 - y_pred))
-
-
 def binary_crossentropy(
     y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: Any = -1
 ) -> Any:
     """mean(-y_true * log(y_pred) - (1 - y_true) * log(1 - y_pred)) over an axis."""
     y_true, y_pred = like(y_true, y_pred)
-    check_shapes("binary_crossentropy", y_true, y_pred)
-    return ops.mean(each_binary(smoothed(y_true, label_smoothing, 2), y_pred, from_logits), axis=axis)
+    return ops.mean(ops.binary_crossentropy(smoothed(y_true, label_smoothing, 2), y_pred, from_logits), axis=axis)
 
 
 def binary_focal_crossentropy(
@@ -164,23 +156,10 @@ def binary_focal_crossentropy(
     y_true = smoothed(y_true, label_smoothing, 2)
     y_pred = ops.sigmoid(y_pred) if from_logits else y_pred
     right = y_true * y_pred + (1.0 - y_true) * (1.0 - y_pred)
-    loss = ops.power(1.0 - right, gamma) * each_binary(y_true, y_pred, False)
+    loss = ops.power(1.0 - right, gamma) * ops.binary_crossentropy(y_true, y_pred)
     if apply_class_balancing:
         loss = (y_true * alpha + (1.0 - y_true) * (1.0 - alpha)) * loss
     return ops.mean(loss, axis=axis)
-
-
-def log_probabilities(y_pred: Any, from_logits: bool, axis: int) -> Any:
-    """log of probabilities that are made to sum to 1, or of the softmax of logits."""
-    if from_logits:
-        return ops.log_softmax(y_pred, axis=axis)
-    return ops.log(probabilities(y_pred, axis))
-
-
-def probabilities(y_pred: Any, axis: int) -> Any:
-    """Made to sum to 1, and kept off 0 and 1 by epsilon."""
-    y_pred = y_pred / ops.sum(y_pred, axis=axis, keepdims=True)
-    return ops.clip(y_pred, config.epsilon(), 1.0 - config.epsilon())
 
 
 def categorical_crossentropy(
@@ -188,10 +167,8 @@ def categorical_crossentropy(
 ) -> Any:
     """-sum(y_true * log(y_pred)) over the classes, which lie along `axis`."""
     y_true, y_pred = like(y_true, y_pred)
-    check_axis(axis)
-    check_shapes("categorical_crossentropy", y_true, y_pred)
     y_true = smoothed(y_true, label_smoothing, y_true.shape[-1])
-    return -ops.sum(y_true * log_probabilities(y_pred, from_logits, axis), axis=axis)
+    return ops.categorical_crossentropy(y_true, y_pred, from_logits, axis)
 
 
 def categorical_focal_crossentropy(
@@ -205,7 +182,7 @@ def categorical_focal_crossentropy(
 ) -> Any:
     """Categorical crossentropy times alpha * (1 - p)**gamma (Lin et al., 2018)."""
     y_true, y_pred = like(y_true, y_pred)
-    check_axis(axis)
+    axis = axis_of(y_pred, axis)
     y_true = smoothed(y_true, label_smoothing, y_true.shape[-1])
     p = probabilities(ops.softmax(y_pred, axis=axis) if from_logits else y_pred, axis)
     return ops.sum(ops.power(1.0 - p, gamma) * alpha * (-y_true * ops.log(p)), axis=axis)
@@ -216,18 +193,15 @@ def sparse_categorical_crossentropy(
 ) -> Any:
     """-log(y_pred) at the class that y_true names by its index; 0 where that is ignore_class."""
     y_pred, y_true = ops.convert_to_tensor(y_pred), ops.convert_to_tensor(y_true)
-    check_axis(axis)
+    axis = axis_of(y_pred, axis)
     if len(y_true.shape) == len(y_pred.shape) and y_true.shape[axis] == 1:
         y_true = ops.squeeze(y_true, axis)
-    check_classes(y_true, y_pred, axis)
-    labels = ops.cast(y_true, "int32")
-    valid = None if ignore_class is None else ops.not_equal(labels, ignore_class)
-    if valid is not None:
-        labels = ops.where(valid, labels, 0)
-        y_pred = ops.where(ops.expand_dims(valid, axis), y_pred, 1.0)  # any numbers without NaN in their gradient
-    chosen = ops.one_hot(labels, y_pred.shape[axis], axis=axis, dtype=y_pred.dtype)
-    loss = -ops.sum(chosen * log_probabilities(y_pred, from_logits, axis), axis=axis)
-    return loss if valid is None else ops.where(valid, loss, 0.0)
+    if ignore_class is None:
+        return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits, axis)
+    valid = ops.not_equal(y_true, ignore_class)
+    y_pred = ops.where(ops.expand_dims(valid, axis), y_pred, 1.0)  # any numbers without NaN in their gradient
+    loss = ops.sparse_categorical_crossentropy(ops.where(valid, y_true, 0), y_pred, from_logits, axis)
+    return ops.where(valid, loss, 0.0)
 
 
 def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
@@ -251,28 +225,3 @@ def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) ->
     y_pred = ops.convert_to_tensor(y_pred)
     chosen = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
     return (1.0 - ops.power(ops.sum(y_pred * chosen, axis=-1), q)) / q
-
-
-def check_axis(axis: Any) -> None:
-    """ArgumentError unless an axis is a whole number."""
-    if isinstance(axis, bool) or not isinstance(axis, int):
-        raise ArgumentError(f"axis must be a whole number, not {axis!r}")
-
-
-def check_shapes(loss: str, y_true: Any, y_pred: Any) -> None:
-    """ShapeError unless targets and predictions have one shape."""
-    pairs = zip(y_true.shape, y_pred.shape, strict=False)
-    same = len(y_true.shape) == len(y_pred.shape)
-    if not same or any(a != b and None not in (a, b) and 1 not in (a, b) for a, b in pairs):
-        raise ShapeError(f"{loss}: y_true has shape {tuple(y_true.shape)} and y_pred {tuple(y_pred.shape)}")
-
-
-def check_classes(y_true: Any, y_pred: Any, axis: int) -> None:
-    """ShapeError unless targets have the predictions' shape without the classes."""
-    shape = [size for position, size in enumerate(y_pred.shape) if position != axis % len(y_pred.shape)]
-    fits = len(shape) == len(y_true.shape)
-    if not fits or any(a != b and None not in (a, b) for a, b in zip(shape, y_true.shape, strict=True)):
-        raise ShapeError(
-            f"sparse_categorical_crossentropy: y_true has shape {tuple(y_true.shape)} and y_pred "
-            f"{tuple(y_pred.shape)}; y_true must have the same shape without the classes"
-        )

@@ -45,7 +45,7 @@ def axis_of(x: Any, axis: Any) -> Any:
     """One axis, from 0 on; a wildcard is handed back as it is."""
     if isinstance(axis, Symbol):
         return axis
-    if not isinstance(axis, (int, np.integer)):
+    if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
         raise ArgumentError(f"one axis is wanted, an integer, not {axis!r}")
     return axes_of(x, axis)[0]
 

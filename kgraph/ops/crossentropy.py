@@ -77,7 +77,12 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
 def _log_probabilities(output: Any, from_logits: bool, axis: int) -> Any:
     if from_logits:
         return log_softmax(output, axis)
-    return log(_clipped(output / sum(output, axis, keepdims=True)))
+    return log(probabilities(output, axis))
+
+
+def probabilities(output: Any, axis: int) -> Any:
+    """Numbers made to sum to 1 along an axis, and kept off 0 and 1 by epsilon."""
+    return _clipped(output / sum(output, axis, keepdims=True))
 
 
 def _clipped(output: Any) -> Any:

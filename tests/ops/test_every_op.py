@@ -9,60 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 from agreement import agrees, gradients_agree, kinds_of
+from rows import BITS, LOGIC, LOOSE, MAPS, REDUCTIONS, RUNNING, SPECIAL, attributes, places, row, sample
 
 from kgraph import ops
 from kgraph.autodiff import pullback
 from kgraph.codegen.jit import _namespace
 from kgraph.codegen.scalars import scalars
 from kgraph.evaluate import evaluate
-from kgraph.op import FUNCTIONS, OPS
-from kgraph.trace import Symbol, primitive, record, trace
+from kgraph.op import OPS
+from kgraph.trace import trace
 from kgraph.types import is_float
 
-MAPS = sorted(name for name, op in OPS.items() if op.kind == "map" and name not in ("size", "cast"))
-REDUCTIONS = sorted(name for name, op in OPS.items() if op.kind == "reduce")
-RUNNING = sorted(name for name, op in OPS.items() if op.kind == "cumulate")
-
-# Where a row is defined and smooth; everything else takes numbers around 0.
-DOMAINS = {
-    "log": (0.1, 4.0), "sqrt": (0.1, 4.0), "rsqrt": (0.1, 4.0), "reciprocal": (0.3, 4.0), "log1p": (-0.9, 4.0),
-    "arcsin": (-0.9, 0.9), "arccos": (-0.9, 0.9), "arctanh": (-0.9, 0.9), "erfinv": (-0.9, 0.9), "arccosh": (1.1, 4.0),
-    "power": (0.2, 2.0), "divide": (0.3, 2.0), "mod": (0.3, 2.0), "floor_divide": (0.3, 2.0),
-}  # fmt: skip
-LOGIC = ("logical_and", "logical_not", "logical_or", "logical_xor")
-BITS = ("bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "left_shift", "right_shift")
 SHAPES = [((), ()), ((1,), (17,)), ((3, 1), (1, 17)), ((0, 3), (3,)), ((17, 3), (17, 3))]
-
-
-def places(name: str) -> int:
-    """How many operands a row of kind map takes."""
-    template = OPS[name].scalar
-    assert template is not None
-    return 1 + max(int(place) for place in re.findall(r"\{(\d)", template))
-
-
-def row(name: str) -> Callable[..., Any]:
-    """The row itself, without what the public function of its name adds."""
-    return lambda *xs, **attrs: record(OPS[name], xs, attrs) if isinstance(xs[0], Symbol) else eager(name, xs, attrs)
-
-
-def eager(name: str, xs: Any, attrs: Any) -> Any:
-    """The row on arrays."""
-    known = FUNCTIONS[name]
-    call = primitive(OPS[name])
-    FUNCTIONS[name] = known
-    return call(*xs, **attrs)
-
-
-def sample(name: str, shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray:
-    """Numbers a row takes; none of them near a step of it."""
-    random = np.random.default_rng(seed)
-    if dtype == "bool":
-        return random.integers(0, 2, shape).astype(bool)
-    if not is_float(dtype):
-        return random.integers(1, 5, shape).astype(dtype)
-    low, high = DOMAINS.get(name, (-2.0, 2.0))
-    return (random.uniform(low, high, shape) + 1e-3).astype(dtype)
 
 
 def operands(name: str, shapes: Any, dtype: str) -> list[np.ndarray]:
@@ -94,12 +52,6 @@ def test_gradients_are_differences(name: str) -> None:
     if name == "stop_gradient":
         pytest.skip("by what it is for")
     gradients_agree(row(name), *operands(name, ((3, 1), (1, 2)), "float64"))
-
-
-def attributes(name: str) -> list[dict[str, Any]]:
-    """Attributes to try a reduction of three axes with."""
-    axes: Any = [(0,), (1,), (2,)] if name.startswith("arg") else [(0,), (2,), (0, 2), (1, 2), (0, 1, 2)]
-    return [{"axes": one, "keepdims": keepdims} for one in axes for keepdims in (False, True)]
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
@@ -142,9 +94,7 @@ def test_equal_extremes_share_the_gradient() -> None:
 
 # scalar expressions --------------------------------------------------------------------------------------------------
 
-SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, 1e-40, 1e30, -1e30, 88.9, -88.9, -104.0]
 INTEGERS = ("add", "multiply", "floor_divide", "mod", "power", "sign", "maximum", "absolute", "negative")
-LOOSE = {"erf": 3e-6, "erfinv": 2e-6}
 
 
 def kernel(name: str, dtype: str, result: str) -> Callable[..., None]:

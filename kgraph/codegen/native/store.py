@@ -16,8 +16,8 @@ _HEADER = len(_MAGIC) + hashlib.sha256().digest_size
 @lru_cache(maxsize=1)
 def package() -> str:
     """A digest of the code generator: a part of every key, since machine code depends on it."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+    digest, folder = hashlib.sha256(), Path(__file__).parents[1]
+    for path in (*sorted(folder.rglob("*.py")), folder.parent / "ops" / "normal.py"):  # the tables of erfinv
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -86,6 +86,8 @@ def test_several_python_threads_may_call_at_once(native, tasks):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of jax, if another test has loaded it here
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12, for the same reason
 def test_a_forked_child_has_a_pool_of_its_own(native, tasks):
     assert count(native, tasks, 50, 3, 3)
     child = multiprocessing.get_context("fork").Process(target=exit_with, args=(native, tasks))

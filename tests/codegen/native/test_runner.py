@@ -59,7 +59,7 @@ def test_as_many_arguments_as_fit_do(native, tasks):
 
 
 def test_too_many_arguments_are_refused_when_the_step_is_made():
-    with pytest.raises(ValueError, match="at most 64 arguments, not 65"):
+    with pytest.raises(ValueError, match="at most 1024 arguments, not 1025"):
         Step(0, 0, 1, [0] * (MOST_ARGUMENTS + 1))
 
 
