@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from kgraph import ops
-from kgraph.errors import ArgumentError
+from kgraph.named import find
 from kgraph.ops.arithmetic import cast, minimum, where
 from kgraph.ops.compare import greater, less
 from kgraph.ops.creating import dtype_of
@@ -110,26 +109,12 @@ def get(identifier: Any) -> Activation:
 
     Raises ArgumentError for an unknown name, with those that look like it.
     """
-    if identifier is None:
-        return linear
-    if isinstance(identifier, (str, dict)):
-        return deserialize(identifier)
-    if callable(identifier):
-        return identifier
-    raise ArgumentError(f"an activation is a name or a function, not {identifier!r}")
+    return linear if identifier is None else find(identifier, NAMES, "activation")
 
 
 def deserialize(config: Any, custom_objects: Mapping[str, Activation] | None = None) -> Activation:
     """The activation of what `serialize` made; custom_objects are other functions by name."""
-    name = config
-    if isinstance(config, dict):
-        name = config["config"] if isinstance(config.get("config"), str) else config.get("class_name")
-    known = {**NAMES, **(custom_objects or {})}
-    if isinstance(name, str) and name in known:
-        return known[name]
-    near = difflib.get_close_matches(str(name), known, 3)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(sorted(known))}"
-    raise ArgumentError(f"unknown activation {name!r}; {hint}")
+    return find(config, {**NAMES, **(custom_objects or {})}, "activation")
 
 
 def serialize(activation: Activation) -> str:

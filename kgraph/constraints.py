@@ -77,14 +77,14 @@ NAMES: dict[str, Any] = {
 
 def get(identifier: Any) -> Any:
     """A constraint from its name, its config, a class or a function; None for None."""
-    return find(identifier, NAMES, "constraint", Constraint)
+    return find(identifier, NAMES, "constraint")
 
 
 def serialize(constraint: Any) -> Any:
     """A description that `get` understands."""
-    return to_config(constraint, "constraints")
+    return to_config(constraint)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The constraint that `serialize` described."""
-    return find(config, NAMES | (custom_objects or {}), "constraint", Constraint)
+    return find(config, NAMES | (custom_objects or {}), "constraint")

@@ -10,7 +10,7 @@ import numpy as np
 from kgraph.errors import ShapeError
 from kgraph.ir import Graph, Node
 from kgraph.op import OPS
-from kgraph.sizes import Shape, Size, resolve
+from kgraph.sizes import Size, resolve, shown
 from kgraph.types import TensorType, numpy_dtype
 
 
@@ -34,9 +34,7 @@ def evaluate(
     with np.errstate(all="ignore"):
         for node in graph:
             if node.name not in values:
-                values[node.name] = _value(
-                    graph, node, [values[name] for name in graph.arguments(node.name)], sizes, dtype
-                )
+                values[node.name] = _value(node, [values[name] for name in graph.arguments(node.name)], sizes, dtype)
     updates = {graph[param].attrs["variable"]: values[name] for param, name in graph.updates.items()}
     return [values[name] for name in graph.outputs], updates
 
@@ -59,7 +57,7 @@ def bind_sizes(
 def match_shape(name: str, kind: TensorType, shape: tuple[int, ...], sizes: dict[str, int]) -> None:
     """Check one input's shape against its type, and note the sizes of the axes it names."""
     if len(shape) != kind.rank:
-        raise ShapeError(f"input {name!r} wants {kind.rank} axes, {_shown(kind.shape)}, and got shape {tuple(shape)}")
+        raise ShapeError(f"input {name!r} wants {kind.rank} axes, {shown(kind.shape)}, and got shape {tuple(shape)}")
     for position, (want, have) in enumerate(zip(kind.shape, shape, strict=True)):
         if isinstance(want, Size):
             known = want.axes <= sizes.keys()
@@ -68,15 +66,11 @@ def match_shape(name: str, kind: TensorType, shape: tuple[int, ...], sizes: dict
                 continue
             want = resolve(want, sizes)
         if want != have:
-            wanted = f"wants shape {_shown(kind.shape)} and got {tuple(shape)}"
+            wanted = f"wants shape {shown(kind.shape)} and got {tuple(shape)}"
             raise ShapeError(f"input {name!r} {wanted}: axis {position} is {have}, not {want}")
 
 
-def _shown(shape: Shape) -> str:
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
-
-
-def _value(graph: Graph, node: Node, arguments: list[Any], sizes: dict[str, int], dtype: str | None) -> Any:
+def _value(node: Node, arguments: list[Any], sizes: dict[str, int], dtype: str | None) -> Any:
     if node.op == "param":
         return _wide(node.attrs["variable"].value, dtype)
     if node.op == "const":

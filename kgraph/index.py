@@ -14,6 +14,8 @@ from typing import Any
 
 from kgraph.sizes import Dim, Shape, at_least_zero, divide
 
+UNBOUNDED = 1 << 62  # more values than any index has
+
 
 @dataclass(frozen=True)
 class Loop:
@@ -206,5 +208,6 @@ def _below(value: Index, bound: Dim) -> bool:
 def _quotient_extent(value: Index, divisor: Dim) -> Dim:
     top: Dim = value.offset
     for atom, factor in value.terms:
-        top = top + factor * (getattr(atom, "extent", 1) - 1)
+        if at_least_zero(factor * -1) is not True:  # a negative term is largest where its variable is 0
+            top = top + factor * (getattr(atom, "extent", UNBOUNDED) - 1)
     return top // divisor + 1

@@ -33,11 +33,6 @@ def common_after_first(first: str, *rest: str) -> Sequence[str]:
     return ("bool", *common(*rest))
 
 
-def first_as_it_is(first: str, *rest: str) -> Sequence[str]:
-    """Indices follow the data: integers stay what they are."""
-    return (promote(first), *(promote(dtype) for dtype in rest))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Op:
     """All that kgraph knows of one operation. To add an op is to write one of these.

@@ -94,15 +94,15 @@ NAMES: dict[str, Any] = {
 
 def get(identifier: Any) -> Any:
     """A regularizer from its name, its config, a class or a function; None for None."""
-    found = find(identifier, NAMES, "regularizer", Regularizer)
+    found = find(identifier, NAMES, "regularizer")
     return found() if found is NAMES["l1_l2"] else found
 
 
 def serialize(regularizer: Any) -> Any:
     """A description that `get` understands."""
-    return to_config(regularizer, "regularizers")
+    return to_config(regularizer)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The regularizer that `serialize` described."""
-    return find(config, NAMES | (custom_objects or {}), "regularizer", Regularizer)
+    return find(config, NAMES | (custom_objects or {}), "regularizer")

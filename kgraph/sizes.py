@@ -135,6 +135,11 @@ def product(shape: Iterable[Dim]) -> Dim:
     return math.prod(shape)
 
 
+def shown(shape: Shape) -> str:
+    """A shape in a message: (N, 3)."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
 def divide(value: Dim, divisor: Dim) -> Dim | None:
     """value / divisor where that is a size for every value of the axes, else None."""
     if isinstance(value, int) and isinstance(divisor, int):
@@ -265,7 +270,7 @@ def broadcast_shapes(*shapes: Shape) -> Shape:
                 try:
                     size = item if size == 1 else unify(size, item)
                 except ShapeError:
-                    text = " and ".join(f"({', '.join(map(str, shape))})" for shape in shapes)
+                    text = " and ".join(map(shown, shapes))
                     raise ShapeError(f"shapes {text} do not broadcast: axis {position} is {size} and {item}") from None
         result.append(size)
     return tuple(result)

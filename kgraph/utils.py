@@ -10,6 +10,7 @@ import numpy as np
 from kgraph import seeds
 from kgraph.errors import RangeError
 from kgraph.layers.naming import forget_names
+from kgraph.random import set_global_seed
 
 __all__ = ["clear_session", "normalize", "set_random_seed", "to_categorical"]
 
@@ -20,9 +21,10 @@ def clear_session(free_memory: bool = True) -> None:
 
 
 def set_random_seed(seed: int) -> None:
-    """Seed Python, numpy, and the seeds that layers and initializers draw for themselves."""
+    """Seed Python, numpy, the seeds that layers and initializers draw for themselves, and draws that name no seed."""
     random.seed(seed)
     np.random.seed(seed)
+    set_global_seed(seed)
     seeds.set_seed(seed)
 
 

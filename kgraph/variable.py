@@ -20,7 +20,8 @@ class Variable(Operators):
 
     initializer is an array, a number, or a function of (shape, dtype); dtype defaults to `config.floatx()`. The array
     stays at one address for the life of the variable, so compiled code reads the current numbers; `version` counts
-    the changes.
+    the changes. regularizer and constraint are for who trains it. Other arguments that Keras knows, such as autocast
+    and aggregation, are taken and have no effect.
     """
 
     def __init__(
@@ -30,7 +31,9 @@ class Variable(Operators):
         dtype: Any = None,
         trainable: bool = True,
         name: str | None = None,
-        **options: Any,
+        regularizer: Any = None,
+        constraint: Any = None,
+        **_: Any,
     ) -> None:
         value, known = initial_value(initializer, shape, dtype)
         self._value = np.array(value, numpy_dtype(known), order="C")
@@ -40,9 +43,7 @@ class Variable(Operators):
         self.path = self.name
         self.version = 0
         self._symbol: Symbol | None = None
-        self.regularizer = options.pop("regularizer", None)
-        self.constraint = options.pop("constraint", None)
-        self.options = options  # autocast, aggregation and the like: kept for get_config, without effect here
+        self.regularizer, self.constraint = regularizer, constraint
 
     @property
     def value(self) -> np.ndarray:

@@ -116,9 +116,9 @@ class Call:
         """The symbol of the result."""
         return record(OPS[self.name], xs, self.attrs)
 
-    def means_something(self, sizes: Mapping[str, int]) -> bool:
+    def means_something(self, dtype: str, sizes: Mapping[str, int]) -> bool:
         """Whether there is a result for these sizes: there is no maximum of nothing."""
-        kinds = [TensorType(resolve(kind.shape, sizes), kind.dtype) for kind in self.kinds("float32")]
+        kinds = [TensorType(resolve(kind.shape, sizes), kind.dtype) for kind in self.kinds(dtype)]
         try:
             OPS[self.name].type(*kinds, **{key: resolve(value, sizes) for key, value in self.attrs.items()})
         except ShapeError:

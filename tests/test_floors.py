@@ -39,6 +39,7 @@ IMPORTED_WHEN_USED = {
     "jax": "an extra, kgraph[bench]",
     "resource": "Windows does not have it",
     "threadpoolctl": "an extra, kgraph[bench]",
+    "opt_einsum": "only a product of three operands needs it, and importing kgraph stays quick",
     "rich": "only tables on a terminal need it, and importing kgraph stays quick",
 }
 

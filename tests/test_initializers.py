@@ -319,13 +319,13 @@ def test_an_unknown_name_lists_its_neighbours() -> None:
 
 @pytest.mark.parametrize("identifier", [3, 2.5, [1.0], object()])
 def test_what_is_no_initializer_is_refused(identifier: Any) -> None:
-    with pytest.raises(ArgumentError, match="an initializer is a name"):
+    with pytest.raises(ArgumentError, match="is no initializer"):
         initializers.get(identifier)
 
 
-@pytest.mark.parametrize("description", [{"config": {}}, "zeros", 3])
+@pytest.mark.parametrize("description", [{"config": {}}, 3])
 def test_what_is_no_config_is_refused(description: Any) -> None:
-    with pytest.raises(ArgumentError, match="a dict with a class_name"):
+    with pytest.raises(ArgumentError, match="is no initializer"):
         initializers.deserialize(description)
 
 
@@ -389,4 +389,4 @@ def test_no_dtype_means_floatx() -> None:
 
 
 def test_an_initializer_prints_its_arguments() -> None:
-    assert repr(initializers.RandomNormal(seed=3)) == "RandomNormal(seed=3, mean=0.0, stddev=0.05)"
+    assert repr(initializers.RandomNormal(seed=3)) == "RandomNormal(mean=0.0, stddev=0.05, seed=3)"

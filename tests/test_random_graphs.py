@@ -20,7 +20,7 @@ Pick = Callable[[Sequence[Any]], Any]
 ACTIVATIONS = [None, "relu", "tanh", "sigmoid", "gelu", "softmax", "softplus", "elu", "silu", "exponential"]
 VOCABULARY = 6
 WIDEST, DEEPEST = 40, 4  # elements of a sample, and axes with the batch, that a value may have
-quick = settings(max_examples=12, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=50, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 class Builder:
@@ -42,7 +42,11 @@ class Builder:
         self.outputs = [value for value in self.outputs if value.op != "input"] or [self.layer("Dense", value, units=2)]
 
     def model(self) -> Any:
-        return kg.Model(self.inputs, self.outputs)
+        """The model; no weight is 0, since an activation of exactly 0 may lie where relu bends."""
+        model, draw = kg.Model(self.inputs, self.outputs), np.random.default_rng(3)
+        for weight in model.trainable_variables:
+            weight.assign(weight.numpy() + draw.normal(0, 0.3, weight.shape))
+        return model
 
     def input(self) -> Any:
         shape = (*[None] * self.time, self.pick([1, 3, 4]))
@@ -100,7 +104,8 @@ class Builder:
     def merge(self) -> None:
         first = self.value()
         fits = lambda shape: (
-            len(shape) == len(first.shape) and all(a in (b, 1) or b == 1 for a, b in zip(shape, first.shape, strict=True))
+            len(shape) == len(first.shape)
+            and all(a in (b, 1) or b == 1 for a, b in zip(shape, first.shape, strict=True))
         )
         second = self.value(fits)
         if fits(second.shape):
@@ -109,7 +114,9 @@ class Builder:
 
     def concatenate(self) -> None:
         first = self.value(lambda shape: len(shape) > 1)
-        fits = lambda shape: len(shape) > 1 and shape[:-1] == first.shape[:-1] and None not in (shape[-1], first.shape[-1])
+        fits = lambda shape: (
+            len(shape) > 1 and shape[:-1] == first.shape[:-1] and None not in (shape[-1], first.shape[-1])
+        )
         second = self.value(fits)
         if fits(second.shape):
             self.keep(kg.layers.Concatenate()([first, second]))
@@ -122,7 +129,10 @@ class Builder:
             ways += [lambda: kg.layers.Permute((2, 1))(value), lambda: kg.ops.transpose(value, (0, 2, 1))]
         if None not in sizes and sizes:
             ways += [lambda: kg.layers.Flatten()(value), lambda: kg.layers.Reshape((-1, sizes[0]))(value)]
-            ways += [lambda: kg.ops.roll(value, 1, axis=-1), lambda: kg.ops.pad(value, [[0, 0]] * len(sizes) + [[1, 1]])]
+            ways += [
+                lambda: kg.ops.roll(value, 1, axis=-1),
+                lambda: kg.ops.pad(value, [[0, 0]] * len(sizes) + [[1, 1]]),
+            ]
         if len(sizes) == 1 and sizes[0]:
             ways += [lambda: kg.layers.RepeatVector(2)(value), lambda: kg.ops.expand_dims(value, 1)]
         if sizes and sizes[-1] and sizes[-1] > 1:
@@ -136,7 +146,7 @@ class Builder:
         x = self.value()
         self.keep(self.pick([
             lambda: x * 0.5 + 1.0, lambda: kg.ops.exp(kg.ops.tanh(x)), lambda: kg.ops.sqrt(kg.ops.abs(x) + 0.1),
-            lambda: kg.ops.where(x > 0.1, x, -0.3 * x), lambda: kg.ops.log1p(kg.ops.square(x)), lambda: 1.0 / (x * x + 1.0),
+            lambda: kg.ops.where(x > 0.1, x, -0.3 * x), lambda: kg.ops.log1p(x * x), lambda: 1.0 / (x * x + 1.0),
             lambda: kg.ops.clip(x, -0.7, 0.9), lambda: kg.ops.sin(x) - x, lambda: kg.ops.softmax(x, axis=-1),
             lambda: kg.ops.log_softmax(x), lambda: x * kg.ops.cast(kg.ops.shape(x)[0], "float32"),
         ])())  # fmt: skip
@@ -282,7 +292,7 @@ def test_every_stage_means_the_same(data: Any) -> None:
     check_stages(picking(data))
 
 
-@settings(quick, max_examples=6)
+@settings(quick, max_examples=10)
 @given(st.data())
 def test_compiled_models_compute_what_they_mean(data: Any) -> None:
     check_compiled(picking(data))

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
+import kgraph as kg
 from kgraph.errors import ArgumentError
 from kgraph.seeds import next_seed, set_seed
 
@@ -25,6 +27,14 @@ def test_seeds_are_those_that_keras_draws() -> None:
     theirs = [keras.initializers.RandomNormal().seed for _ in range(5)]
     set_seed(12)
     assert [next_seed() for _ in range(5)] == theirs
+
+
+def test_a_random_seed_starts_draws_without_a_seed_anew() -> None:
+    kg.utils.set_random_seed(3)
+    first = kg.random.normal((4,))
+    assert not np.array_equal(kg.random.normal((4,)), first)
+    kg.utils.set_random_seed(3)
+    np.testing.assert_array_equal(kg.random.normal((4,)), first)
 
 
 def test_threads_share_the_stream() -> None:

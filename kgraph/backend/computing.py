@@ -7,7 +7,8 @@ from typing import Any
 from kgraph import activations, ops
 from kgraph.backend.reshaping import is_first
 from kgraph.errors import ShapeError
-from kgraph.ops.move import shape_of, shown
+from kgraph.ops.move import shape_of
+from kgraph.sizes import shown
 from kgraph.trace import Symbol
 
 

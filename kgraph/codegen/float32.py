@@ -18,6 +18,7 @@ ZERO, HALF, ONE, TWO = float32(0.0), float32(0.5), float32(1.0), float32(2.0)
 LOG2_E = float32(1.44269504)
 LN2_HIGH, LN2_LOW = float32(0.693145751953125), float32(1.42860682030941723212e-6)  # n * high is exact
 ROOT_HALF_BITS = int32(0x3F3504F3)
+ERF_IS_ONE = float32(3.7439211627767994)
 SMALLEST_NORMAL = float32(1.17549435e-38)
 
 
@@ -127,8 +128,8 @@ def tanh(x: Any) -> Any:
 
 def erf(x: Any) -> Any:
     """The error function: a ratio of polynomials of x * x, times x."""
-    x = float32(3.7439211627767994) if x > float32(3.7439211627767994) else x
-    x = float32(-3.7439211627767994) if x < float32(-3.7439211627767994) else x
+    x = ERF_IS_ONE if x > ERF_IS_ONE else x
+    x = -ERF_IS_ONE if x < -ERF_IS_ONE else x
     z = x * x
     p = float32(0.00022905065861350646)
     p = p * z + float32(0.0034082910107109506)
@@ -142,7 +143,9 @@ def erf(x: Any) -> Any:
     q = q * z + float32(0.11098505178285362)
     q = q * z + float32(0.49746925110067538)
     q = q * z + ONE
-    return x * p / q
+    y = x * p / q
+    y = ONE if x == ERF_IS_ONE else y  # gelu multiplies 1 - erf(x) by x, however large x is
+    return -ONE if x == -ERF_IS_ONE else y
 
 
 def erfinv(x: Any) -> Any:

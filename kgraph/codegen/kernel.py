@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from string import ascii_uppercase
 
 from kgraph.index import Loop
 from kgraph.sizes import Dim
 
-LOOP_NAMES = "ijklmpqrsuvw"
+LOOP_NAMES = "ijklmpqsuvw" + ascii_uppercase  # one letter each; kernels have an r and a c of their own
 
 
 @dataclass(frozen=True)

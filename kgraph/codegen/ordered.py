@@ -52,7 +52,7 @@ def scatter(task: Task, strip: int) -> Kernel:
         index=f"int64({values.element(indices, index_at)})",
         update=values.element(updates, [*at[:axis], *index_at, *at[axis + 1 :]]),
         address=index_text(_renamed(flatten(at, kind.shape), task)),
-        combine=op.combine,
+        combine=op.combine if kind.dtype != "bool" else f"bool_({op.combine})",  # not the number of them
         dtype=kind.dtype,
     )
     extent = product(loop.extent for loop in loops) * ((column.extent + (strip - 1)) // strip)

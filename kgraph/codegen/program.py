@@ -123,7 +123,8 @@ class Program:
         except IndexError:
             context = self._context(sizes)
             if len(self._idle) > MOST_CONTEXTS:
-                self._idle.pop(list(self._idle)[0], None)  # a list, as another thread may add to the dict meanwhile
+                oldest, *_ = list(self._idle)  # a list, as another thread may add to the dict meanwhile
+                self._idle.pop(oldest, None)
         updates = [np.empty(shape, dtype) for shape, dtype in self._updates]
         frame = context.frame
         for slot, array in zip(self._borders, (*inputs, *outputs, *updates), strict=True):

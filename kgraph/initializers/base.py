@@ -9,23 +9,15 @@ from typing import Any, Self
 import numpy as np
 
 from kgraph.errors import ShapeError
+from kgraph.named import Configured
 
 
-class Initializer:
+class Initializer(Configured):
     """The first values of a weight: `initializer(shape, dtype)` is an array of them."""
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
         """An array of this shape; dtype None means `config.floatx()`."""
         raise NotImplementedError(f"{type(self).__name__} needs a __call__(self, shape, dtype=None)")
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make this initializer again."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """The initializer that `get_config` described."""
-        return cls(**config)
 
     def clone(self) -> Self:
         """Another one with the same config; if that has no seed, it draws its own."""

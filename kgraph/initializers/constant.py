@@ -60,9 +60,6 @@ class Identity(Initializer):
             raise ShapeError(f"an identity has two axes, the shape {sizes} has {len(sizes)}")
         return (self.gain * np.eye(*sizes)).astype(numpy_dtype(standard_dtype(dtype)))
 
-    def get_config(self) -> dict[str, Any]:
-        return {"gain": self.gain}
-
 
 class Given(Initializer):
     """The values of one array: what `get` makes of an array. The shape asked for must be the array's."""

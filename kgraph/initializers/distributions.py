@@ -26,7 +26,7 @@ class RandomInitializer(Initializer):
         self._given_seed = None if seed is None else self.seed
 
     def get_config(self) -> dict[str, Any]:
-        return {"seed": self._given_seed}
+        return {**super().get_config(), "seed": self._given_seed}
 
 
 class RandomNormal(RandomInitializer):
@@ -40,9 +40,6 @@ class RandomNormal(RandomInitializer):
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
         return normal(shape, self.mean, self.stddev, dtype, self.seed)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "mean": self.mean, "stddev": self.stddev}
-
 
 class TruncatedNormal(RandomInitializer):
     """Normal values, drawn again while they are more than two standard deviations from the mean."""
@@ -55,9 +52,6 @@ class TruncatedNormal(RandomInitializer):
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
         return truncated_normal(shape, self.mean, self.stddev, dtype, self.seed)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "mean": self.mean, "stddev": self.stddev}
-
 
 class RandomUniform(RandomInitializer):
     """Values spread evenly between minval and maxval."""
@@ -69,9 +63,6 @@ class RandomUniform(RandomInitializer):
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
         return uniform(shape, self.minval, self.maxval, dtype, self.seed)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "minval": self.minval, "maxval": self.maxval}
 
 
 def normal(shape: Sequence[int], mean: float, stddev: float, dtype: Any, seed: int) -> np.ndarray:

@@ -56,9 +56,6 @@ class STFT(Initializer):
             kernel *= self._scaled_window(sizes[0])[:, None, None]
         return kernel.astype(numpy_dtype(standard_dtype(dtype)))
 
-    def get_config(self) -> dict[str, Any]:
-        return {"side": self.side, "window": self.window, "periodic": self.periodic, "scaling": self.scaling}
-
     def _scaled_window(self, length: int) -> np.ndarray:
         if isinstance(self.window, str):
             values = cosine_window(WINDOWS[self.window], length, self.periodic)

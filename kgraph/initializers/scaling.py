@@ -58,16 +58,6 @@ class VarianceScaling(RandomInitializer):
             return normal(shape, 0.0, math.sqrt(variance), dtype, self.seed)
         return truncated_normal(shape, 0.0, math.sqrt(variance) / TRUNCATED_STDDEV, dtype, self.seed)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "scale": self.scale,
-            "mode": self.mode,
-            "distribution": self.distribution,
-            "input_axes": self.input_axes,
-            "output_axes": self.output_axes,
-        }
-
 
 class NamedScaling(VarianceScaling):
     """A VarianceScaling that a paper made known: its scale, mode and distribution are in its name."""
@@ -81,9 +71,6 @@ class NamedScaling(VarianceScaling):
         output_axes: Sequence[int] | None = None,
     ) -> None:
         super().__init__(*self.rule, seed, input_axes, output_axes)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"seed": self._given_seed, "input_axes": self.input_axes, "output_axes": self.output_axes}
 
 
 class GlorotUniform(NamedScaling):
@@ -142,9 +129,6 @@ class Orthogonal(RandomInitializer):
         q *= np.sign(np.diag(r))
         flat = q.T if rows < columns else q
         return (self.gain * flat.reshape(sizes)).astype(sample.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "gain": self.gain}
 
 
 def compute_fans(

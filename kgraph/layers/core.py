@@ -13,6 +13,7 @@ from kgraph.errors import ArgumentError, ShapeError
 from kgraph.layers.equation import EinsumShapes
 from kgraph.layers.layer import Layer
 from kgraph.layers.spec import InputSpec
+from kgraph.variable import Variable
 
 
 class Dense(Layer):
@@ -52,12 +53,10 @@ class Dense(Layer):
         width = input_shape[-1]
         if width is None:
             raise ShapeError(f"layer {self.name!r} needs the size of the last axis; it was given {tuple(input_shape)}")
-        options = (self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
-        self.kernel = self.add_weight(**weight("kernel", (width, self.units), *options))
+        self.kernel = weight(self, "kernel", (width, self.units))
         self.bias = None
         if self.use_bias:
-            options = (self.bias_initializer, self.bias_regularizer, self.bias_constraint)
-            self.bias = self.add_weight(**weight("bias", (self.units,), *options))
+            self.bias = weight(self, "bias", (self.units,))
         self.input_spec = InputSpec(min_ndim=2, axes={-1: width})
 
     def call(self, inputs: Any) -> Any:
@@ -103,12 +102,10 @@ class EinsumDense(Layer):
 
     def build(self, input_shape: Any) -> None:
         shapes = EinsumShapes.of(self.equation, self.bias_axes, input_shape, self.partial_output_shape)
-        options = (self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint)
-        self.kernel = self.add_weight(**weight("kernel", shapes.kernel, *options))
+        self.kernel = weight(self, "kernel", shapes.kernel)
         self.bias = None
         if shapes.bias is not None:
-            options = (self.bias_initializer, self.bias_regularizer, self.bias_constraint)
-            self.bias = self.add_weight(**weight("bias", shapes.bias, *options))
+            self.bias = weight(self, "bias", shapes.bias)
 
     def call(self, inputs: Any) -> Any:
         x = ops.einsum(self.equation, inputs, self.kernel)
@@ -155,8 +152,7 @@ class Embedding(Layer):
             self.build()
 
     def build(self, input_shape: Any = None) -> None:
-        options = (self.embeddings_initializer, self.embeddings_regularizer, self.embeddings_constraint)
-        self.embeddings = self.add_weight(**weight("embeddings", (self.input_dim, self.output_dim), *options))
+        self.embeddings = weight(self, "embeddings", (self.input_dim, self.output_dim))
 
     def call(self, inputs: Any) -> Any:
         if inputs.dtype not in ("int32", "int64"):
@@ -263,12 +259,7 @@ def positive(value: Any, name: str, layer: str) -> int:
     return int(value)
 
 
-def weight(name: str, shape: Any, initializer: Any, regularizer: Any, constraint: Any) -> dict[str, Any]:
-    """The arguments of `add_weight` that layers have for each weight."""
-    return {
-        "name": name,
-        "shape": shape,
-        "initializer": initializer,
-        "regularizer": regularizer,
-        "constraint": constraint,
-    }
+def weight(layer: Layer, name: str, shape: Any) -> Variable:
+    """A new weight of a layer that keeps how to begin, to penalise and to constrain it in attributes of its name."""
+    how = {what: getattr(layer, f"{name}_{what}") for what in ("initializer", "regularizer", "constraint")}
+    return layer.add_weight(name=name, shape=shape, **how)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError
+from kgraph.named import to_config
 
 SIMPLE = (str, int, float, bool, type(None))
 BASE = ("name", "trainable", "dtype", "activity_regularizer")
@@ -95,13 +96,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     if hasattr(value, "get_config"):
-        kind = type(value)
-        return {
-            "module": kind.__module__,
-            "class_name": kind.__name__,
-            "config": value.get_config(),
-            "registered_name": None if kind.__module__.startswith("kgraph.") else kind.__name__,
-        }
+        return to_config(value)
     if isinstance(value, Callable) and hasattr(value, "__name__") and value.__name__ != "<lambda>":  # type: ignore[arg-type]
         return value.__name__
     return value

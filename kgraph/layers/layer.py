@@ -159,10 +159,10 @@ class Layer(Owner):
             raise ShapeError(f"layer {self.name!r}: weight {name!r} of shape {shape} needs every size to be known")
         fill = initializers.get(initializer or ("glorot_uniform" if is_float(known) else "zeros"))
         with suspended(), naming.name_scope(self.name, self):
-            variable = Variable(fill, shape, known, trainable, name or naming.automatic_name("variable"), **options)
-            variable.path = naming.path_of(variable.name)
-        variable.regularizer = regularizers.get(regularizer)
-        variable.constraint = constraints.get(constraint)
+            name = name or naming.automatic_name("variable")
+            penalty, limit = regularizers.get(regularizer), constraints.get(constraint)
+            variable = Variable(fill, shape, known, trainable, name, penalty, limit, **options)
+            variable.path = naming.path_of(name)
         self._track(variable)
         return variable
 

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from kgraph.errors import ArgumentError
+from kgraph.named import snake_case
 from kgraph.sizes import forget_axes
 
 _counts: dict[str, int] = {}
 _scopes: ContextVar[tuple[tuple[str, Any], ...]] = ContextVar("scopes", default=())
-
-
-def snake_case(name: str) -> str:
-    """einsum_dense for EinsumDense."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def automatic_name(class_name: str) -> str:
@@ -37,12 +30,6 @@ def checked_name(name: Any, class_name: str) -> str:
     if not isinstance(name, str) or not name or "/" in name:
         raise ArgumentError(f"the name of a {class_name} must be a string without '/', not {name!r}")
     return name
-
-
-def uid(prefix: str = "") -> int:
-    """The next number of a prefix, from 1 on, as `backend.get_uid` gives it."""
-    _counts[prefix] = _counts.get(prefix, 0) + 1
-    return _counts[prefix]
 
 
 def forget_names() -> None:

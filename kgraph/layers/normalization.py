@@ -53,11 +53,9 @@ class LayerNormalization(Layer):
         shape = tuple(input_shape[axis] for axis in axes)
         self.gamma = self.beta = None
         if self.scale or self.rms_scaling:
-            options = (self.gamma_initializer, self.gamma_regularizer, self.gamma_constraint)
-            self.gamma = self.add_weight(**weight("gamma", shape, *options))
+            self.gamma = weight(self, "gamma", shape)
         if self.center and not self.rms_scaling:
-            options = (self.beta_initializer, self.beta_regularizer, self.beta_constraint)
-            self.beta = self.add_weight(**weight("beta", shape, *options))
+            self.beta = weight(self, "beta", shape)
 
     def call(self, inputs: Any) -> Any:
         axes = within([self.axis] if isinstance(self.axis, int) else self.axis, inputs.shape, self.name)
@@ -117,11 +115,9 @@ class BatchNormalization(Layer):
         shape = (input_shape[axis],)
         self.gamma = self.beta = None
         if self.scale:
-            options = (self.gamma_initializer, self.gamma_regularizer, self.gamma_constraint)
-            self.gamma = self.add_weight(**weight("gamma", shape, *options))
+            self.gamma = weight(self, "gamma", shape)
         if self.center:
-            options = (self.beta_initializer, self.beta_regularizer, self.beta_constraint)
-            self.beta = self.add_weight(**weight("beta", shape, *options))
+            self.beta = weight(self, "beta", shape)
         self.moving_mean = self.add_weight(shape, self.moving_mean_initializer, name="moving_mean", trainable=False)
         self.moving_variance = self.add_weight(
             shape, self.moving_variance_initializer, name="moving_variance", trainable=False

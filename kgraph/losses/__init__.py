@@ -87,7 +87,7 @@ def get(identifier: Any) -> Any:
 
     As in Keras, the name of a function gives the function, and the name of a class an object.
     """
-    return find(identifier, NAMES, "loss", Loss)
+    return find(identifier, NAMES, "loss")
 
 
 def get_loss(identifier: Any) -> Loss:
@@ -100,12 +100,12 @@ def get_loss(identifier: Any) -> Loss:
 
 def serialize(loss: Any) -> Any:
     """A description that `get` understands."""
-    return to_config(loss, "losses")
+    return to_config(loss)
 
 
 def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The loss that `serialize` described."""
-    return find(name, NAMES | (custom_objects or {}), "loss", Loss)
+    return find(name, NAMES | (custom_objects or {}), "loss")
 
 
 __all__ = [

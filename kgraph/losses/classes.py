@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from inspect import signature
+from typing import Any, ClassVar
 
 from kgraph import ops
 from kgraph.errors import ArgumentError
@@ -14,6 +16,17 @@ from kgraph.types import TensorType
 MEAN = "sum_over_batch_size"
 
 
+class OptionsLoss(Loss):
+    """The class of a function among `functions`: it keeps the function's options in attributes of the same names."""
+
+    function: ClassVar[Callable[..., Any]]
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        options = list(signature(self.function).parameters)[2:]
+        y_true, y_pred = functions.same_rank(y_true, y_pred)
+        return self.function(y_true, y_pred, **{name: getattr(self, name) for name in options})
+
+
 def simple(function: Any, class_name: str) -> type[Loss]:
     """The class of a loss without options."""
 
@@ -22,11 +35,13 @@ def simple(function: Any, class_name: str) -> type[Loss]:
     ) -> None:
         Loss.__init__(self, name=name, reduction=reduction, dtype=dtype)
 
-    def call(self: Any, y_true: Any, y_pred: Any) -> Any:
-        return function(y_true, y_pred)
-
-    body = {"__init__": __init__, "call": call, "__doc__": function.__doc__, "__module__": __name__}
-    return type(class_name, (Loss,), body)
+    body = {
+        "__init__": __init__,
+        "function": staticmethod(function),
+        "__doc__": function.__doc__,
+        "__module__": __name__,
+    }
+    return type(class_name, (OptionsLoss,), body)
 
 
 MeanSquaredError = simple(functions.mean_squared_error, "MeanSquaredError")
@@ -41,8 +56,10 @@ KLDivergence = simple(functions.kl_divergence, "KLDivergence")
 Poisson = simple(functions.poisson, "Poisson")
 
 
-class Huber(Loss):
+class Huber(OptionsLoss):
     """Half the square of errors up to delta, and linear beyond (Huber, 1964)."""
+
+    function = staticmethod(functions.huber)
 
     def __init__(
         self, delta: float = 1.0, reduction: str | None = MEAN, name: str | None = "huber_loss", dtype: Any = None
@@ -50,12 +67,11 @@ class Huber(Loss):
         super().__init__(name, reduction, dtype)
         self.delta = delta
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return functions.huber(y_true, y_pred, self.delta)
 
-
-class CosineSimilarity(Loss):
+class CosineSimilarity(OptionsLoss):
     """Minus the cosine of the angle between target and prediction."""
+
+    function = staticmethod(functions.cosine_similarity)
 
     def __init__(
         self, axis: int = -1, reduction: str | None = MEAN, name: str | None = "cosine_similarity", dtype: Any = None
@@ -63,12 +79,11 @@ class CosineSimilarity(Loss):
         super().__init__(name, reduction, dtype)
         self.axis = axis
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return functions.cosine_similarity(y_true, y_pred, self.axis)
 
-
-class BinaryCrossentropy(Loss):
+class BinaryCrossentropy(OptionsLoss):
     """-y_true * log(y_pred) - (1 - y_true) * log(1 - y_pred), for targets of 0 and 1."""
+
+    function = staticmethod(functions.binary_crossentropy)
 
     def __init__(
         self,
@@ -82,13 +97,11 @@ class BinaryCrossentropy(Loss):
         super().__init__(name, reduction, dtype)
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        y_true, y_pred = functions.same_rank(y_true, y_pred)
-        return functions.binary_crossentropy(y_true, y_pred, self.from_logits, self.label_smoothing, self.axis)
 
-
-class BinaryFocalCrossentropy(Loss):
+class BinaryFocalCrossentropy(OptionsLoss):
     """Binary crossentropy that counts samples less the better they are predicted (Lin et al., 2018)."""
+
+    function = staticmethod(functions.binary_focal_crossentropy)
 
     def __init__(
         self,
@@ -106,21 +119,11 @@ class BinaryFocalCrossentropy(Loss):
         self.apply_class_balancing, self.alpha, self.gamma = apply_class_balancing, alpha, gamma
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        y_true, y_pred = functions.same_rank(y_true, y_pred)
-        options = (
-            self.apply_class_balancing,
-            self.alpha,
-            self.gamma,
-            self.from_logits,
-            self.label_smoothing,
-            self.axis,
-        )
-        return functions.binary_focal_crossentropy(y_true, y_pred, *options)
 
-
-class CategoricalCrossentropy(Loss):
+class CategoricalCrossentropy(OptionsLoss):
     """-sum(y_true * log(y_pred)) for targets that are distributions over classes."""
+
+    function = staticmethod(functions.categorical_crossentropy)
 
     def __init__(
         self,
@@ -134,13 +137,11 @@ class CategoricalCrossentropy(Loss):
         super().__init__(name, reduction, dtype)
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        y_true, y_pred = functions.same_rank(y_true, y_pred)
-        return functions.categorical_crossentropy(y_true, y_pred, self.from_logits, self.label_smoothing, self.axis)
 
-
-class CategoricalFocalCrossentropy(Loss):
+class CategoricalFocalCrossentropy(OptionsLoss):
     """Categorical crossentropy that counts samples less the better they are predicted (Lin et al., 2018)."""
+
+    function = staticmethod(functions.categorical_focal_crossentropy)
 
     def __init__(
         self,
@@ -157,14 +158,11 @@ class CategoricalFocalCrossentropy(Loss):
         self.alpha, self.gamma = alpha, gamma
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        y_true, y_pred = functions.same_rank(y_true, y_pred)
-        options = (self.alpha, self.gamma, self.from_logits, self.label_smoothing, self.axis)
-        return functions.categorical_focal_crossentropy(y_true, y_pred, *options)
 
-
-class SparseCategoricalCrossentropy(Loss):
+class SparseCategoricalCrossentropy(OptionsLoss):
     """-log(y_pred) at the class that the target names by its index; targets of ignore_class do not count."""
+
+    function = staticmethod(functions.sparse_categorical_crossentropy)
 
     def __init__(
         self,
@@ -181,10 +179,6 @@ class SparseCategoricalCrossentropy(Loss):
     def _target(self, y_true: Any) -> Any:
         return ops.cast(ops.convert_to_tensor(y_true), "int32")
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        options = (self.from_logits, self.ignore_class, self.axis)
-        return functions.sparse_categorical_crossentropy(y_true, y_pred, *options)
-
     def counts(self, y_true: Any, values: Any) -> Any:
         """Where the target is not ignore_class."""
         if self.ignore_class is None:
@@ -198,8 +192,10 @@ class SparseCategoricalCrossentropy(Loss):
         return (*output.shape[1:axis], *output.shape[axis + 1 :]), "int32"
 
 
-class Dice(Loss):
+class Dice(OptionsLoss):
     """1 - 2 * overlap / (sum of target and prediction)."""
+
+    function = staticmethod(functions.dice)
 
     def __init__(
         self, reduction: str | None = MEAN, name: str | None = "dice", axis: Any = None, dtype: Any = None
@@ -207,13 +203,11 @@ class Dice(Loss):
         super().__init__(name, reduction, dtype)
         self.axis = axis
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        y_true, y_pred = functions.same_rank(y_true, y_pred)
-        return functions.dice(y_true, y_pred, self.axis)
 
-
-class Tversky(Loss):
+class Tversky(OptionsLoss):
     """Dice with weights alpha and beta for the two kinds of errors (Salehi et al., 2017)."""
+
+    function = staticmethod(functions.tversky)
 
     def __init__(
         self,
@@ -227,13 +221,11 @@ class Tversky(Loss):
         super().__init__(name, reduction, dtype)
         self.alpha, self.beta, self.axis = alpha, beta, axis
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        y_true, y_pred = functions.same_rank(y_true, y_pred)
-        return functions.tversky(y_true, y_pred, self.alpha, self.beta, self.axis)
 
-
-class CategoricalGeneralizedCrossEntropy(Loss):
+class CategoricalGeneralizedCrossEntropy(OptionsLoss):
     """(1 - p**q) / q: between crossentropy (q near 0) and absolute error (q = 1) (Zhang and Sabuncu, 2018)."""
+
+    function = staticmethod(functions.categorical_generalized_cross_entropy)
 
     def __init__(
         self,
@@ -249,9 +241,6 @@ class CategoricalGeneralizedCrossEntropy(Loss):
 
     def _target(self, y_true: Any) -> Any:
         return ops.cast(ops.convert_to_tensor(y_true), "int32")
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return functions.categorical_generalized_cross_entropy(y_true, y_pred, self.q)
 
     def target_type(self, output: TensorType) -> tuple[Shape, str]:
         """An index for each sample."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kgraph.op import FUNCTIONS
-from kgraph.ops import (
+from kgraph.ops import (  # noqa: F401 - importing them fills the table
     arithmetic,
     compare,
     contract,
@@ -24,32 +24,6 @@ from kgraph.ops import (
     reduce,
     scattering,
     shapes,
-    statistics,
-    tensors,
-    transcendental,
-)
-
-MODULES = (
-    arithmetic,
-    compare,
-    contract,
-    convert,
-    creating,
-    crossentropy,
-    gather,
-    indexing,
-    joining,
-    move,
-    nn,
-    normal,
-    normalizing,
-    pointwise,
-    products,
-    random,
-    reduce,
-    scattering,
-    shapes,
-    probabilities,
     statistics,
     tensors,
     transcendental,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError
-from kgraph.ops.move import shape_of, shown
+from kgraph.ops.move import shape_of
+from kgraph.sizes import shown
 from kgraph.trace import Symbol
 
 

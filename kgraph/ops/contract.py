@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ShapeError
-from kgraph.op import Op, common
+from kgraph.op import Op
 from kgraph.ops.arithmetic import where
 from kgraph.ops.compare import equal
+from kgraph.ops.elementwise import no_bools
 from kgraph.ops.move import broadcast_to, iota, reshape, shape_of
 from kgraph.sizes import Dim, Shape, unify
 from kgraph.trace import Symbol, primitive
@@ -144,7 +145,7 @@ einsum = primitive(
         kind="contract",
         type=_einsum_type,
         numpy=_einsum_numpy,
-        casts=common,
+        casts=no_bools,
         vjp=_einsum_vjp,
     )
 )

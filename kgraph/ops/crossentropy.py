@@ -9,7 +9,7 @@ from kgraph.errors import ShapeError
 from kgraph.ops.arithmetic import cast, multiply, negative, subtract
 from kgraph.ops.axes import axis_of
 from kgraph.ops.creating import dtype_of, one_hot
-from kgraph.ops.move import shape_of, shown
+from kgraph.ops.move import shape_of
 from kgraph.ops.nn import log_sigmoid
 from kgraph.ops.pointwise import clip
 from kgraph.ops.probabilities import log_softmax
@@ -17,7 +17,7 @@ from kgraph.ops.shapes import squeeze
 from kgraph.ops.statistics import sum
 from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import log
-from kgraph.sizes import unify
+from kgraph.sizes import shown, unify
 
 
 @composed

@@ -8,8 +8,7 @@ from string import ascii_letters
 from typing import Any
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.ops.move import shown
-from kgraph.sizes import Shape
+from kgraph.sizes import Shape, shown
 
 
 def canonical(subscripts: str, shapes: Sequence[Shape]) -> str:

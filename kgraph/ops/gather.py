@@ -9,11 +9,11 @@ import numpy as np
 
 from kgraph.errors import DTypeError, RangeError, ShapeError
 from kgraph.index import Index, Operand, Read, choose, index
-from kgraph.op import FUNCTIONS, Op, first_as_it_is
+from kgraph.op import FUNCTIONS, Op
 from kgraph.ops.arithmetic import add, cast, multiply, where
 from kgraph.ops.compare import equal, less
-from kgraph.ops.move import broadcast_to, iota, reshape, shape_of, shown
-from kgraph.sizes import Dim, Shape, broadcast_shapes, product
+from kgraph.ops.move import broadcast_to, iota, reshape, shape_of
+from kgraph.sizes import Dim, Shape, broadcast_shapes, product, shown
 from kgraph.trace import Symbol, as_symbol, primitive
 from kgraph.types import SIGNED, UNSIGNED, TensorType, standard_dtype
 
@@ -72,7 +72,6 @@ take = primitive(
         type=_take_type,
         numpy=_take_numpy,
         read=_take_read,
-        casts=first_as_it_is,
         vjp=_take_vjp,
     )
 )
@@ -164,7 +163,6 @@ take_along_axis = primitive(
         type=_along_type,
         numpy=_along_numpy,
         read=_along_read,
-        casts=first_as_it_is,
         vjp=_along_vjp,
     )
 )

@@ -14,10 +14,10 @@ from kgraph.ops import gather, move
 from kgraph.ops.arithmetic import add, cast, multiply, where
 from kgraph.ops.creating import ones
 from kgraph.ops.gather import wrap
-from kgraph.ops.move import shape_of, shown
+from kgraph.ops.move import shape_of
 from kgraph.ops.scattering import scatter_set
 from kgraph.ops.shapes import dims, moveaxis, one_axis, ravel, reshape
-from kgraph.sizes import Dim, Shape, Size, maximum, minimum, product
+from kgraph.sizes import Dim, Shape, Size, maximum, minimum, product, shown
 from kgraph.trace import Symbol, as_symbol, function, is_symbolic
 
 

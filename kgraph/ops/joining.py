@@ -12,9 +12,9 @@ from kgraph.errors import ArgumentError, ShapeError
 from kgraph.ops import move
 from kgraph.ops.arithmetic import mod, subtract
 from kgraph.ops.gather import take
-from kgraph.ops.move import part, shape_of, shown
+from kgraph.ops.move import part, shape_of
 from kgraph.ops.shapes import broadcast_to, expand_dims, flip, many_axes, one_axis, ravel, reshape
-from kgraph.sizes import Dim, Size, divide, maximum, minimum
+from kgraph.sizes import Dim, Size, divide, maximum, minimum, shown
 from kgraph.trace import function
 
 

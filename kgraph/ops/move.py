@@ -12,7 +12,7 @@ import numpy as np
 from kgraph.errors import ShapeError
 from kgraph.index import Condition, Index, Operand, Read, choose, flatten, unflatten
 from kgraph.op import FUNCTIONS, Op, common
-from kgraph.sizes import Dim, Shape, assume_at_least_zero, minimum, product, unify
+from kgraph.sizes import Dim, Shape, assume_at_least_zero, minimum, product, shown, unify
 from kgraph.trace import Symbol, as_symbol, primitive
 from kgraph.types import TensorType, numpy_dtype, promote
 
@@ -23,11 +23,6 @@ def shape_of(x: Any) -> Shape:
     """The shape of a symbol, a variable, an array or nested lists; sizes known only at the call are Sizes."""
     kind = getattr(x, "type", None)
     return kind.shape if isinstance(kind, TensorType) else tuple(np.shape(x))
-
-
-def shown(shape: Shape) -> str:
-    """A shape in a message: (N, 3)."""
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
 # reshape ---------------------------------------------------------------------------------------------------------

@@ -11,15 +11,15 @@ from kgraph.errors import ArgumentError, ShapeError
 from kgraph.op import FUNCTIONS
 from kgraph.ops.arithmetic import absolute, maximum, minimum, multiply, relu, subtract, where
 from kgraph.ops.axes import axis_of
-from kgraph.ops.compare import greater, less, less_equal
+from kgraph.ops.compare import greater, greater_equal, less, less_equal
 from kgraph.ops.creating import dtype_of
 from kgraph.ops.joining import split
-from kgraph.ops.move import shape_of, shown
+from kgraph.ops.move import shape_of
 from kgraph.ops.normal import erf
 from kgraph.ops.probabilities import softmax
 from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import exp, expm1, sigmoid, softplus, sqrt, tanh
-from kgraph.sizes import Size
+from kgraph.sizes import Size, shown
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946  # Klambauer et al., 2017
 
@@ -46,8 +46,8 @@ def sparsemax(x: Any, axis: int = -1) -> Any:
 
 @composed
 def relu6(x: Any) -> Any:
-    """min(max(x, 0), 6)."""
-    return minimum(relu(x), 6)
+    """min(max(x, 0), 6). Its gradient at 0 and at 6 is 0."""
+    return where(greater_equal(x, 6), 6, relu(x))
 
 
 @composed
@@ -60,7 +60,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
 @composed
 def hard_sigmoid(x: Any) -> Any:
     """min(max(x / 6 + 0.5, 0), 1)."""
-    return minimum(maximum(floating(x) / 6.0 + 0.5, 0.0), 1.0)
+    return relu6(floating(x) + 3.0) / 6.0
 
 
 @composed
@@ -71,8 +71,8 @@ def hard_silu(x: Any) -> Any:
 
 @composed
 def hard_tanh(x: Any) -> Any:
-    """min(max(x, -1), 1)."""
-    return minimum(maximum(x, -1), 1)
+    """min(max(x, -1), 1). Its gradient at -1 and at 1 is 1."""
+    return where(greater(x, 1), 1, where(less(x, -1), -1, x))
 
 
 @composed
@@ -108,7 +108,7 @@ def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x where it is positive, else alpha * (exp(x) - 1). Clevert et al., 2015."""
     x = floating(x)
-    return where(greater(x, 0), x, multiply(expm1(minimum(x, 0.0)), alpha))
+    return where(greater(x, 0), x, multiply(expm1(not_positive(x)), alpha))
 
 
 @composed
@@ -121,7 +121,12 @@ def selu(x: Any) -> Any:
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """max(x, 0) + min(alpha * (exp(x / alpha) - 1), 0). Barron, 2017."""
     x = floating(x)
-    return where(greater(x, 0), x, multiply(expm1(minimum(x, 0.0) / alpha), alpha))
+    return where(greater(x, 0), x, multiply(expm1(not_positive(x) / alpha), alpha))
+
+
+def not_positive(x: Any) -> Any:
+    """min(x, 0), with a gradient of 1 at 0: of minimum it would be a half, and elu is smooth there."""
+    return where(greater(x, 0), 0.0, x)
 
 
 @composed

@@ -15,8 +15,9 @@ from kgraph.ops.compare import not_equal
 from kgraph.ops.creating import dtype_of, zeros_like
 from kgraph.ops.equation import canonical, from_lists
 from kgraph.ops.joining import stack, unstack
-from kgraph.ops.move import shape_of, shown
+from kgraph.ops.move import shape_of
 from kgraph.ops.shapes import expand_dims, many_axes, moveaxis, one_axis, ravel, reshape
+from kgraph.sizes import shown
 from kgraph.trace import Symbol, explain, function, user_line
 
 

@@ -13,11 +13,11 @@ from kgraph.op import FUNCTIONS, Op
 from kgraph.ops.arithmetic import add, cast, mod, multiply, negative, subtract, where
 from kgraph.ops.compare import less, right_shift
 from kgraph.ops.creating import ones
-from kgraph.ops.move import shape_of, shown
+from kgraph.ops.move import shape_of
 from kgraph.ops.normal import erfinv
 from kgraph.ops.shapes import expand_dims
 from kgraph.ops.transcendental import log
-from kgraph.sizes import Shape
+from kgraph.sizes import Shape, shown
 from kgraph.trace import primitive
 from kgraph.types import FLOATS, TensorType, numpy_dtype
 

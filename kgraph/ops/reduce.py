@@ -15,8 +15,8 @@ from kgraph.op import Op, as_they_are
 from kgraph.ops.arithmetic import cast, divide, multiply, where
 from kgraph.ops.compare import equal, logical_and
 from kgraph.ops.elementwise import Grad, all_bools, no_bools
-from kgraph.ops.move import broadcast_to, flip, reshape, shown
-from kgraph.sizes import Shape
+from kgraph.ops.move import broadcast_to, flip, reshape
+from kgraph.sizes import Shape, shown
 from kgraph.trace import Symbol, primitive
 from kgraph.types import TensorType
 

@@ -13,9 +13,9 @@ from kgraph.ops.compare import equal
 from kgraph.ops.creating import zeros
 from kgraph.ops.gather import check_indices, check_integers, index_dtype, take, wrap, zeros_of
 from kgraph.ops.joining import split
-from kgraph.ops.move import iota, shape_of, shown
+from kgraph.ops.move import iota, shape_of
 from kgraph.ops.shapes import broadcast_to, dims, expand_dims, reshape, squeeze
-from kgraph.sizes import Shape, Size, product, unify
+from kgraph.sizes import Shape, Size, product, shown, unify
 from kgraph.trace import Symbol, as_symbol, function, primitive
 from kgraph.types import TensorType, promote, standard_dtype
 

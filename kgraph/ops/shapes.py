@@ -10,8 +10,8 @@ import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.ops import move
-from kgraph.ops.move import shape_of, shown
-from kgraph.sizes import Dim, Shape, Size, divide, minimum, product
+from kgraph.ops.move import shape_of
+from kgraph.sizes import Dim, Shape, Size, divide, minimum, product, shown
 from kgraph.trace import Symbol, function
 
 

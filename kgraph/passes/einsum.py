@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from string import ascii_letters
 from typing import Any
 
-import opt_einsum
-
 from kgraph.ir import Graph, Node
 from kgraph.op import OPS
 from kgraph.ops.contract import einsum, parts_of, sizes_of
@@ -203,6 +201,8 @@ def _path(operands: Sequence[Operand], wanted: str, sizes: dict[str, Dim]) -> li
     guessed = {label: size if isinstance(size, int) else GUESS for label, size in sizes.items()}
     spec = f"{','.join(operand.labels for operand in operands)}->{wanted}"
     shapes = [tuple(guessed[label] for label in operand.labels) for operand in operands]
+    import opt_einsum
+
     return list(opt_einsum.contract_path(spec, *shapes, shapes=True)[0])
 
 

@@ -11,8 +11,10 @@ import pytest
 
 import kgraph as kg
 from kgraph import ops
+from kgraph.codegen.source import index_text
 from kgraph.errors import RangeError
 from kgraph.evaluate import evaluate
+from kgraph.index import Loop, index, unflatten
 
 rng = np.random.default_rng(11)
 
@@ -73,6 +75,12 @@ def test_chains_of_shifts_do_not_multiply_the_work_of_each_element():
 def test_a_kernel_of_many_operands():
     arrays = [floats(2, 3) for _ in range(80)]
     agrees(lambda *xs: ops.concatenate(xs, axis=1), *arrays)
+
+
+def test_tensors_of_many_axes_have_a_loop_for_each():
+    agrees(lambda x: ops.flip(ops.transpose(x, tuple(range(13))[::-1]), 1) + 1, floats(*(2,) * 13))
+    batches = "abcdefghij,abcdefghjk->hgfedcbaik"  # eight loops around the rows of a tile, none of which is called r
+    agrees(lambda x, y: ops.einsum(batches, x, y), floats(*(2,) * 10), floats(*(2,) * 10))
 
 
 # integers and booleans -----------------------------------------------------------------------------------------------
@@ -150,3 +158,13 @@ def test_numbers_are_inputs_without_axes():
     np.testing.assert_array_equal(compiled(np.ones(3, np.float32), 3.0), np.full(3, 3.0))
     _, pullback = kg.compile(lambda x: ops.sum(x * x), inputs=[given((None,))]).vjp(np.ones(3, np.float32))
     np.testing.assert_array_equal(pullback(1.0)[0], np.full(3, 2.0))
+
+
+# positions -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_position_counted_from_the_end_is_taken_apart_like_any_other():
+    loop = Loop("i", 24)
+    parts = [index_text(one) for one in unflatten(23 - index(loop), (2, 3, 4))]
+    found = [tuple(eval(part, {"i": i}) for part in parts) for i in range(24)]
+    assert found == [tuple(map(int, np.unravel_index(23 - i, (2, 3, 4)))) for i in range(24)]

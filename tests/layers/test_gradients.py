@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 import jax
+import keras
 import numpy as np
 import pytest
 from layer_table import TABLE, Case, both, name_of
@@ -14,6 +15,7 @@ import kgraph as kg
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
+BENT = ("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "hard_sigmoid", "hard_silu", "hard_tanh", "gelu", "silu")
 BATCHES = (17, 3, 1)
 TRAINED = [case for case in TABLE if case.layer == "BatchNormalization" or case.options.get("rate") == 0.0]
 ON_CUDA = ("Dense", "EinsumDense", "Embedding", "Dropout", "Dot", "LayerNormalization", "BatchNormalization")
@@ -107,6 +109,19 @@ def test_an_empty_batch_has_empty_outputs_and_gradients(case: Case, training: bo
     dx, dw = pullback(found)
     assert [one.shape for one in (dx if len(arrays) > 1 else [dx])] == [one.shape for one in arrays]
     assert [one.shape for one in dw] == [variable.shape for variable in ours.trainable_variables]
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_activations_have_the_gradients_of_keras_where_they_bend(name: str) -> None:
+    """A bias starts at 0, so many a first gradient is taken there."""
+    x = np.array([[0, 1, -1, 3, -3, 6, -6, 0.5, -0.5, 40, -40, 1e4, -1e4]], "float32")
+    i = kg.Input(x.shape[1:])
+    model = kg.compile(kg.Model(i, kg.layers.Activation(name)(i)))
+    dy = np.random.default_rng(0).normal(size=x.shape).astype("float32")
+    wanted, back = jax.vjp(keras.activations.get(name), x)
+    found, pullback = model.vjp(x)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(pullback(dy)[0], back(dy)[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("noise_shape", [None, (None, 1, None)])
