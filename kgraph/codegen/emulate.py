@@ -89,31 +89,16 @@ def _math() -> SimpleNamespace:
     return SimpleNamespace(**names)
 
 
-def quotient(a: Any, b: Any) -> Any:
-    """a // b; of an integer by 0 it is 0, as in numba-cuda's code."""
-    return a // b if b != 0 or isinstance(b, np.floating) else 0
-
-
-def remainder(a: Any, b: Any) -> Any:
-    """a % b; of an integer by 0 it is 0."""
-    return a % b if b != 0 or isinstance(b, np.floating) else 0
-
-
 LANGUAGE: Mapping[str, Any] = {
     "math": _math(),
     "bool_": bool,
-    "quotient": quotient,
-    "remainder": remainder,
     **{name: getattr(np, name) for name in ("float32", "float64", "inf", "nan")},
     **{f"{sign}{bits}": Integer(f"{sign}{bits}") for sign in ("int", "uint") for bits in (8, 16, 32, 64)},
 }
 
 
 class _Translator(ast.NodeTransformer):
-    """Turns calls that wait for other threads into `yield (what, line, *arguments)`, and tells arrays their names.
-
-    Divisions by what is no constant are those of `quotient` and `remainder`.
-    """
+    """Turns calls that wait for other threads into `yield (what, line, *arguments)`, and tells arrays their names."""
 
     meets = False
 
@@ -121,13 +106,6 @@ class _Translator(ast.NodeTransformer):
         if isinstance(node.value, ast.Call) and _callee(node.value) in ("shared.array", "local.array"):
             node.value.keywords.append(ast.keyword("name", ast.Constant(ast.unparse(node.targets[0]))))
         return self.generic_visit(node)
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        self.generic_visit(node)
-        name = {ast.FloorDiv: "quotient", ast.Mod: "remainder"}.get(type(node.op))
-        if name is None or isinstance(node.right, ast.Constant):
-            return node
-        return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [node.left, node.right], []), node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
