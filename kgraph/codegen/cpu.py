@@ -44,6 +44,7 @@ from kgraph.codegen.source import (
 )
 from kgraph.index import Loop
 from kgraph.sizes import product
+from kgraph.types import is_float
 
 
 def source(kernel: Kernel) -> str:
@@ -77,13 +78,20 @@ def one_block(text: Source, block: Block) -> None:
         text(*(f"{one.name} = {one.initial}" for one in block.accumulators))
         with text.loops(list(block.loops)):
             text(*block.lines)
-            text(*(f"{one.name} = {combined(one, one.name)}" for one in block.accumulators))
+            text(*(f"{one.name} = {summed(one)}" for one in block.accumulators))
     elif isinstance(block, Sweep):
         with text.loops(list(block.loops)):
             text(*block.lines)
             write(text, block.store)
     else:
         find(text, block)
+
+
+def summed(one: Accumulator) -> str:
+    """An accumulator with one more element; floating sums say that their order is free."""
+    if one.combine == "{0} + {1}" and is_float(one.dtype):
+        return f"added({one.name}, {one.value})"
+    return combined(one, one.name)
 
 
 def find(text: Source, block: Find) -> None:

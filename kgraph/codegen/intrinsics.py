@@ -95,6 +95,17 @@ def extreme(name: str, sign: str) -> Any:
     return choose
 
 
+@intrinsic
+def added(context: Any, total: Any, value: Any) -> Any:
+    """A sum of many numbers, one step: in any order, so that LLVM makes vectors of it."""
+    kind = total if total == value else None
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.fadd(*values, flags=("reassoc", "nsz", "contract"))
+
+    return None if kind is None else (kind(total, value), build)
+
+
 _FLOATS = {"float32": types.float32, "float64": types.float64}
 _NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64")
 NAMES: dict[str, Any] = {
@@ -103,6 +114,7 @@ NAMES: dict[str, Any] = {
     "bool_": np.bool_,
     "inf": float("inf"),
     "nan": float("nan"),
+    "added": added,
     "maximum": extreme("maximum", ">"),
     "minimum": extreme("minimum", "<"),
     **{f"scratch_{name}": scratch(getattr(types, name)) for name in _NUMBERS},

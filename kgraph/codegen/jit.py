@@ -26,7 +26,7 @@ from kgraph.codegen.native.store import Store, package
 from kgraph.codegen.scalars import scalars
 
 ENTRY = "kernel"
-FASTMATH = {"reassoc", "contract", "nsz"}  # sums may be reordered; NaN and infinity keep their meaning
+FASTMATH = {"contract", "nsz"}  # only sums of many elements may be reordered: see intrinsics.added
 _loaded: dict[str, int] = {}
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):  # a child must not inherit it from a thread that compiles and is not there

@@ -168,3 +168,12 @@ def test_a_position_counted_from_the_end_is_taken_apart_like_any_other():
     parts = [index_text(one) for one in unflatten(23 - index(loop), (2, 3, 4))]
     found = [tuple(eval(part, {"i": i}) for part in parts) for i in range(24)]
     assert found == [tuple(map(int, np.unravel_index(23 - i, (2, 3, 4)))) for i in range(24)]
+
+
+def test_a_softmax_of_huge_logits_stays_finite_when_it_is_fused_with_a_dense_layer():
+    layer, i = kg.layers.Dense(4, activation="softmax"), kg.Input((5,))
+    model = kg.Model(i, layer(i))
+    random = np.random.default_rng(3)
+    layer.set_weights([random.normal(0, 1e10, (5, 4)), random.normal(0, 5e9, 4)])
+    x = np.random.default_rng(17).normal(size=(17, 5)).astype(np.float32)
+    np.testing.assert_allclose(kg.compile(model)(x).sum(axis=1), 1, rtol=1e-6)
