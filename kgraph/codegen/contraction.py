@@ -31,6 +31,7 @@ from kgraph.sizes import Dim, product, rename_axes
 
 BLOCK = 96  # rows, about, for which a panel stays in the cache
 UNIT = 1 << 19  # multiplications that are worth handing to a thread
+FEW = 96  # rows, up to which packing the other operand costs more than it gains
 COPY = 1 << 15  # elements that are worth handing to a thread when they are only copied
 
 Tile = Callable[[str, int], tuple[int, int]]  # (dtype, vectors) -> rows and columns of the target's tile
@@ -59,9 +60,9 @@ class Contraction:
     """The kernel of a contraction, the one that packs its right operand, and how large the packed operand is."""
 
     kernel: Kernel
-    pack: Kernel
+    pack: Kernel | None  # None: the right operand is read where it lies
     panels: Dim  # elements, in the graph's sizes
-    right: int  # which input of the body is packed; the panels are the kernel's last input
+    right: int  # which input of the body is the right operand; its panels are the kernel's last input
     sources: tuple[int, ...]  # the inputs of the body that the kernel takes as they are
 
 
@@ -132,7 +133,10 @@ def contracting(task: Task, tile: Tile, packed_ahead: Sequence[bool]) -> Contrac
     node, letters, left, right = _sides(task, packed_ahead)
     dtype, width = node.tensor.dtype, task.known(letters.extent(letters.column))
     vectors = 1 if isinstance(width, int) and width <= tile(dtype, 1)[1] else 2
-    schedule, stems = _product(task, node, letters, (f"in{left}", "panels"), vectors)
+    ahead = packed_ahead[task.body.arguments(node.name).index(task.body.inputs[right])]
+    packed = ahead or not _readable_in_place(task, letters)
+    names = f"in{left}", "panels" if packed else f"in{right}"
+    schedule, stems = _product(task, node, letters, names, vectors, packed)
     rows, columns = tile(dtype, vectors)
     block = rows if schedule.whole_rows else rows * max(1, BLOCK // rows)
     strips = _up(letters.extent(letters.column), columns)
@@ -140,16 +144,21 @@ def contracting(task: Task, tile: Tile, packed_ahead: Sequence[bool]) -> Contrac
     extent = extent if schedule.whole_rows else extent * strips
     depth = estimate(task.known(letters.extent(letters.inner)))
     work = min(block, estimate(task.known(letters.extent(letters.row)))) * columns * depth
-    sources = tuple(slot for slot, name in enumerate(task.body.inputs) if _is_read(task, node, name, slot, left))
-    given = [task.parameters[slot] for slot in sources]
-    kernel = replace(
-        task.kernel(schedule, extent, UNIT // work, stems),
-        parameters=(*given, Parameter("panels", dtype), task.parameters[-1]),
-    )
+    whole = (left,) if packed else (left, right)
+    sources = tuple(slot for slot, name in enumerate(task.body.inputs) if _is_read(task, node, name, slot in whole))
+    given = [task.parameters[slot] for slot in sources] + [Parameter("panels", dtype)] * packed
+    kernel = replace(task.kernel(schedule, extent, UNIT // work, stems), parameters=(*given, task.parameters[-1]))
     own = "".join(letter for letter in letters.batch if letter in letters.right)
     panels = letters.extent(own) * strips
-    pack = _pack(task, letters, own, dtype, vectors, panels, COPY // (columns * depth))
+    pack = _pack(task, letters, own, dtype, vectors, panels, COPY // (columns * depth)) if packed else None
     return Contraction(kernel, pack, panels * letters.extent(letters.inner) * columns, right, sources)
+
+
+def _readable_in_place(task: Task, letters: Letters) -> bool:
+    """Whether the right operand is as good as packed: columns are neighbours, and few rows are multiplied with it."""
+    rows = task.known(letters.extent(letters.row))
+    neighbours = not letters.column or letters.right[letters.column[-1]] == 1
+    return neighbours and isinstance(rows, int) and rows <= FEW
 
 
 def in_place(task: Task) -> Kernel:
@@ -158,7 +167,7 @@ def in_place(task: Task) -> Kernel:
     Its extent counts the batches; the target decides how rows and columns are tiled.
     """
     node, letters, left, right = _sides(task, (False, False))
-    schedule, stems = _product(task, node, letters, (f"in{left}", f"in{right}"), 1)
+    schedule, stems = _product(task, node, letters, (f"in{left}", f"in{right}"), 1, False)
     return task.kernel(schedule, letters.extent(letters.batch), 1, stems)
 
 
@@ -175,9 +184,9 @@ def _sides(task: Task, packed_ahead: Sequence[bool]) -> tuple[Node, Letters, int
     return node, letters, left, right
 
 
-def _is_read(task: Task, contraction: Node, name: str, slot: int, left: int) -> bool:
+def _is_read(task: Task, contraction: Node, name: str, is_operand: bool) -> bool:
     """Whether the kernel reads an input besides the panels made of it."""
-    return slot == left or any(reader != contraction.name for reader in task.body.readers(name))
+    return is_operand or any(reader != contraction.name for reader in task.body.readers(name))
 
 
 def summing(task: Task) -> Kernel:
@@ -213,7 +222,7 @@ def _up(size: Dim, step: int) -> Dim:
 
 
 def _product(
-    task: Task, node: Node, letters: Letters, operands: tuple[str, str], vectors: int
+    task: Task, node: Node, letters: Letters, operands: tuple[str, str], vectors: int, packed: bool
 ) -> tuple[Product, dict[str, str]]:
     batch = [Loop(LOOP_NAMES[number], letters.size[letter]) for number, letter in enumerate(letters.batch)]
     row, column = Loop("row", letters.extent(letters.row)), Loop("column", letters.extent(letters.column))
@@ -233,7 +242,8 @@ def _product(
         text = values.element(task.root.name, there)
         blocks = [Lines(tuple(values.taken()), Store("out", values.address(kind, there), stored(text, kind.dtype)))]
     inner = [Loop(f"k{number}", letters.size[letter]) for number, letter in enumerate(letters.inner)]
-    walked = _one_run(letters.inner, letters.size, letters.left)[0]
+    walked = _one_run(letters.inner, letters.size, letters.left, *([] if packed else [letters.right]))[0]
+    alone = task.root is node and bool(letters.column) and letters.out[letters.column[-1]] == 1
     row, column = renamed_loops([row, column], task)
     schedule = Product(
         left=operands[0],
@@ -250,13 +260,19 @@ def _product(
         vectors=vectors,
         blocks=tuple(blocks),
         whole_rows=bool(found),
+        packed=packed,
+        out_strides=_strides(letters, letters.out, letters.row, letters.batch, task) if alone else None,
     )
     return schedule, values.stems
 
 
 def _strides(letters: Letters, strides: dict[str, Dim], run: str, batch: str, task: Task) -> Strides:
     along = strides[run[-1]] if run else 0
-    found = tuple(strides.get(letter, 0) for letter in batch), along, tuple(strides[one] for one in letters.inner)
+    found = (
+        tuple(strides.get(letter, 0) for letter in batch),
+        along,
+        tuple(strides.get(one, 0) for one in letters.inner),
+    )
     return Strides(*rename_axes(found, task.names))
 
 

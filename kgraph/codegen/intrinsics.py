@@ -49,26 +49,22 @@ def moved(dtype: types.Type) -> Any:
 
 
 def multiply_tile(name: str, dtype: types.Type) -> Any:
-    """An intrinsic that calls the micro-kernel `name` on pointers moved by element offsets."""
+    """An intrinsic that calls the micro-kernel `name`: see native/tile.py for what it is given."""
     pointer, size = types.CPointer(dtype), types.int64
+    taken = (pointer, size, size, pointer, size, size, pointer, size, size, types.boolean)
 
     @intrinsic
     def multiply(
-        context: Any, left: Any, start: Any, row: Any, step: Any, right: Any, panel: Any, depth: Any, tile: Any,
+        context: Any, left: Any, row: Any, step: Any, panel: Any, panel_row: Any, depth: Any, tile: Any, tile_row: Any,
         height: Any, again: Any,
     ) -> Any:  # fmt: skip
-        element = ir.FloatType() if dtype == types.float32 else ir.DoubleType()
-
         def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            a, start, row, step, b, panel, depth, tile, height, again = values
-            a = builder.gep(a, [start], source_etype=element)
-            b = builder.gep(b, [panel], source_etype=element)
-            kinds = [a.type, I64, I64, b.type, I64, tile.type, I64, I64]
-            callee = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), kinds), name)
-            builder.call(callee, [a, row, step, b, depth, tile, height, builder.zext(again, I64)])
+            passed = [*values[:-1], builder.zext(values[-1], I64)]
+            kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), passed)
             return context.get_dummy_value()
 
-        return types.void(pointer, size, size, size, pointer, size, size, pointer, size, types.boolean), build
+        return types.void(*taken), build
 
     return multiply
 

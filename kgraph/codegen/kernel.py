@@ -113,8 +113,9 @@ class Strides:
 class Product:
     """A batch of matrix products out[b, m, n] = sum over k of left[b, m, k] * right[b, k, n], and what follows it.
 
-    right is read as panels (see `Pack`). `row` and `column` are the loops over m and n. The blocks see one sum as
-    `total`, for each row and column; with whole_rows they are given a row at a time, and see `line[column]`.
+    right is read as panels (see `Pack`), or where it lies if it is not packed. `row` and `column` are the loops over m
+    and n. The blocks see one sum as `total`, for each row and column; with whole_rows they are given a row at a time,
+    and see `line[column]`.
     """
 
     left: str
@@ -131,6 +132,8 @@ class Product:
     vectors: int  # vectors in a panel's width
     blocks: tuple[Block, ...]
     whole_rows: bool
+    packed: bool
+    out_strides: Strides | None  # of the result, where it is the product itself and its columns are neighbours
 
 
 @dataclass(frozen=True)

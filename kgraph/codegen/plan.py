@@ -179,7 +179,9 @@ def _packed_ahead(task: Task, sources: list[str], static: set[str]) -> tuple[boo
 def _packed(
     made: Plan, node: Node, task: Task, found: Contraction, buffers: list[str], static: set[str], sources: list[str]
 ) -> Iterable[Step]:
-    """The contraction after the packing of its right operand, which is shared by contractions that pack it alike."""
+    """The contraction, after the packing of its right operand if it wants that; others that pack it alike share it."""
+    if found.pack is None:
+        return [Step(found.kernel, (*(buffers[slot] for slot in found.sources), node.name), task.sizes, node.name)]
     source = buffers[found.right]
     ahead = sources[found.right] in static
     wanted = (found.pack, task.sizes, source)

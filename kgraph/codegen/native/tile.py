@@ -1,13 +1,14 @@
 """The inner kernels of every contraction: a small tile of the product, held in vector registers.
 
-    void kg_tile_f32x2(float *a, i64 row_stride, i64 k_stride, float *panel, i64 k,
-                       float *tile, i64 rows, i64 accumulate)
+    void kg_tile_f32x2(float *a, i64 row_stride, i64 k_stride, float *panel, i64 panel_stride, i64 k,
+                       float *tile, i64 tile_stride, i64 rows, i64 accumulate)
 
-    tile[r, c] = sum over j < k of a[r * row_stride + j * k_stride] * panel[j, c]     for r < rows and every column c
+    tile[r, c] = sum over j < k of a[r, j] * panel[j, c]     for r < rows and every column c
 
-Strides count elements. The panel is packed: k rows of as many columns as the tile has. `rows` lies between 1 and the
-rows of `tile_shape`; if `accumulate` is not 0 the sum is added to what the tile holds. There is a kernel for float32
-and for float64, one and two vectors wide; each is a jump to a body unrolled for the number of rows.
+Strides count elements, from one row to the next and, in a, from one k to the next. The panel may be packed or lie in a
+matrix, the tile in scratch memory or in the result. `rows` lies between 1 and the rows of `tile_shape`; if `accumulate`
+is not 0 the sum is added to what the tile holds. There is a kernel for float32 and for float64, one and two vectors
+wide; each is a jump to a body unrolled for the number of rows.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ TILES = {
     "kg_tile_f64x1": ("float64", 1),
     "kg_tile_f64x2": ("float64", 2),
 }
-_ARGUMENTS = (PTR, I64, I64, PTR, I64, PTR, I64, I64)
+_ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, PTR, I64, I64, I64)
+_ROWS = 8  # which of them
 _GROUP = 4  # rows that share one address register: x86 reaches base + 0, 1, 2 and (with one more register) 3 strides
 
 
@@ -50,7 +52,7 @@ def _emit_switch(module: ir.Module, name: str, dtype: str, vectors: int) -> None
     """The kernel users call: it passes its arguments on to the body for this many rows."""
     made, build = emit.function(module, name, VOID, _ARGUMENTS)
     impossible = made.append_basic_block("impossible")
-    choice = build.switch(made.args[6], impossible)
+    choice = build.switch(made.args[_ROWS], impossible)
     for rows in range(1, host().rows + 1):
         body = Body(module, f"{name}_rows{rows}", dtype, vectors, rows).emit()
         case = made.append_basic_block(f"rows{rows}")
@@ -89,7 +91,8 @@ class Body:
         made.attributes.add("noinline")
         emit.set_text_attribute(made, "prefer-vector-width", str(host().bits))
         self.build = build
-        self.a, self.row_stride, self.k_stride, panel, self.k, self.tile, _, self.accumulate = made.args
+        self.a, self.row_stride, self.k_stride, panel, self.panel_stride, self.k = made.args[:6]
+        self.tile, self.tile_stride, _, self.accumulate = made.args[6:]
         for pointer in (self.a, panel, self.tile):
             pointer.add_attribute("noalias")
         self._start(panel)
@@ -102,6 +105,7 @@ class Body:
         build = self.build
         size = number(emit.width(self.scalar))
         self.row_stride, self.k_stride = build.mul(self.row_stride, size), build.mul(self.k_stride, size)
+        self.panel_stride, self.tile_stride = build.mul(self.panel_stride, size), build.mul(self.tile_stride, size)
         for first in range(0, self.rows, _GROUP):
             base = emit.moved(build, self.a, build.mul(self.row_stride, number(first)))
             self.bases.append(emit.variable(build, PTR, base))
@@ -128,7 +132,7 @@ class Body:
             emit.load(build, emit.at(build, panel, v * self.lanes, self.scalar), self.vector)
             for v in range(self.vectors)
         ]
-        emit.store(build, emit.at(build, panel, self.vectors * self.lanes, self.scalar), self.panel)
+        emit.store(build, emit.moved(build, panel, self.panel_stride), self.panel)
         for row in range(self.rows):
             factor = emit.splat(build, emit.load(build, self._address(row), self.scalar), self.lanes)
             for v, column in enumerate(columns):
@@ -150,7 +154,10 @@ class Body:
         while len(totals) > self.rows * self.vectors:
             half = len(totals) // 2
             totals = [build.fadd(low, high) for low, high in zip(totals[:half], totals[half:], strict=True)]
-        places = [emit.at(build, self.tile, i * self.lanes, self.scalar) for i in range(len(totals))]
+        places = []
+        for row in range(self.rows):
+            line = emit.moved(build, self.tile, build.mul(self.tile_stride, number(row)))
+            places += [emit.at(build, line, v * self.lanes, self.scalar) for v in range(self.vectors)]
         with build.if_else(build.icmp_signed("!=", self.accumulate, number(0))) as (added, fresh):
             with added:
                 for total, place in zip(totals, places, strict=True):

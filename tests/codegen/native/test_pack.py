@@ -7,6 +7,8 @@ import ctypes
 import numpy as np
 import pytest
 
+from kgraph.codegen.native.host import host
+
 WORD, POINTER = ctypes.c_int64, ctypes.c_void_p
 TASK = ctypes.CFUNCTYPE(WORD, POINTER, WORD, WORD)
 
@@ -40,3 +42,18 @@ def test_a_transposed_operand_is_read_through_its_strides(native):
     out = packed(native, np.float32, source, 4, (1, 1, 1, 6, 11), (0, 0, 0, 1, 6))
     panels = out[0].transpose(1, 0, 2).reshape(6, -1)
     np.testing.assert_array_equal(panels[:, :11], source.T)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+@pytest.mark.parametrize("vectors", [1, 2])
+def test_squares_are_transposed_in_registers_and_the_rest_one_by_one(native, dtype, extra, vectors):
+    lanes = host().lanes(dtype)
+    width, inner = vectors * lanes, 2 * lanes + extra
+    columns = 2 * width + extra
+    source = np.random.default_rng(1).normal(size=(3, columns, inner)).astype(dtype)
+    steps = (columns * inner, 0, 0, 1, inner)
+    out = packed(native, source.dtype, source, width, (3, 1, 1, inner, columns), steps)
+    panels = out.transpose(0, 2, 1, 3).reshape(3, inner, -1)
+    np.testing.assert_array_equal(panels[..., :columns], source.transpose(0, 2, 1))
+    assert (panels[..., columns:] == 0).all()

@@ -20,10 +20,13 @@ ROWS = range(1, host().rows + 1)
 def run(native, name: str, a: np.ndarray, panel: np.ndarray, out: np.ndarray, accumulate: bool = False) -> None:
     """Call a tile kernel: a is rows x k with any strides."""
     pointer, word = ctypes.c_void_p, ctypes.c_int64
-    call = ctypes.CFUNCTYPE(None, pointer, word, word, pointer, word, pointer, word, word)(native.symbols[name])
+    signature = (pointer, word, word, pointer, word, word, pointer, word, word, word)
+    call = ctypes.CFUNCTYPE(None, *signature)(native.symbols[name])
     row_stride, k_stride = (stride // a.itemsize for stride in a.strides)
+    panel_stride, tile_stride = (matrix.strides[0] // a.itemsize for matrix in (panel, out))
     rows, k = a.shape
-    call(a.ctypes.data, row_stride, k_stride, panel.ctypes.data, k, out.ctypes.data, rows, int(accumulate))
+    right, target = (panel.ctypes.data, panel_stride), (out.ctypes.data, tile_stride)
+    call(a.ctypes.data, row_stride, k_stride, *right, k, *target, rows, int(accumulate))
 
 
 def operands(name: str, rows: int, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -102,6 +105,20 @@ def test_operands_need_no_alignment_beyond_their_elements(native, name):
     odd = np.full(out.size + 1, np.nan, out.dtype)[1:].reshape(out.shape)
     run(native, name, a, shifted, odd)
     np.testing.assert_allclose(odd[:3], product(a, panel), rtol=0, atol=tolerance(a))
+
+
+@pytest.mark.parametrize("rows", [1, 2, host().rows])
+@pytest.mark.parametrize("name", tile.TILES)
+def test_panel_and_tile_may_lie_inside_matrices(native, name, rows):
+    a, panel, out = operands(name, rows, 13)
+    columns = panel.shape[1]
+    wide = np.full((13, columns + 5), np.nan, panel.dtype)
+    wide[:, 3 : 3 + columns] = panel
+    result = np.full((out.shape[0], columns + 9), np.nan, out.dtype)
+    run(native, name, a, wide[:, 3 : 3 + columns], result[:, 2 : 2 + columns])
+    np.testing.assert_allclose(result[:rows, 2 : 2 + columns], product(a, panel), rtol=0, atol=tolerance(a))
+    result[:rows, 2 : 2 + columns] = np.nan
+    assert np.isnan(result).all(), "nothing beside the tile was written"
 
 
 def test_a_tile_is_found_by_dtype_and_width():
