@@ -237,7 +237,8 @@ def _product(
         frame = Frame(node.tensor, (node.tensor.rank - 1,), (), (column,), tuple(at))
         blocks = row_blocks(task, values, frame, found)
     else:
-        rest, kind = iter(one for one in at if one != Index()), task.root.tensor
+        terms = zip(node.attrs["spec"].split("->")[1], at, strict=True)
+        rest, kind = iter([one for letter, one in terms if letters.size[letter] != 1]), task.root.tensor
         there = [Index() if size == 1 else next(rest) for size in kind.shape]  # the root may have more axes of size 1
         text = values.element(task.root.name, there)
         blocks = [Lines(tuple(values.taken()), Store("out", values.address(kind, there), stored(text, kind.dtype)))]

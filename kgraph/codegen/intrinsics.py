@@ -25,7 +25,8 @@ def scratch(dtype: types.Type) -> Any:
 
         def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             element = context.get_data_type(dtype)
-            room = cgutils.alloca_once(builder, ir.ArrayType(element, size))
+            with builder.goto_entry_block():  # numba's own would fill it with zeros, one element at a time
+                room = builder.alloca(ir.ArrayType(element, size))
             room.align = 64
             return builder.bitcast(room, element.as_pointer())
 

@@ -28,7 +28,7 @@ class Task:
     root: Node
     parameters: list[Parameter]
     axes: list[str]  # the graph's names of the sizes, in the order of the kernel's n0, n1, ...
-    fixed: dict[str, Dim] = field(default_factory=dict)  # of these, names for sizes that are known: see `generic`
+    fixed: dict[str, Dim] = field(default_factory=dict)  # what some of these stand for: see `generic`
 
     @property
     def names(self) -> dict[str, str]:
@@ -71,21 +71,29 @@ def task_of(graph: Graph, node: Node) -> tuple[Task, list[str]]:
 
 
 def generic(task: Task) -> Task:
-    """The same task with names in place of the sizes that are known: one kernel serves contractions of any size.
+    """The same contraction with a name for the size of each letter: one kernel serves operands of any size.
 
-    Left as it is where an attribute of an op depends on them.
+    Left as it is where ops move elements, whose attributes depend on sizes.
     """
     if any(OPS[node.op].kind not in ("map", "contract") for node in task.body if node.op in OPS):
         return task
-    numbers = sorted({size for node in task.body for size in node.tensor.shape if isinstance(size, int) and size > 1})
-    names = {size: f"size_{size}" for size in numbers}
+    einsum = next(node for node in task.body if node.op == "einsum")
+    terms, result = einsum.attrs["spec"].split("->")
+    operands = task.body.arguments(einsum.name)
+    fixed: dict[str, Dim] = {}
+    for term, name in zip(terms.split(","), operands, strict=True):
+        for letter, size in zip(term, task.body[name].tensor.shape, strict=True):
+            if size != 1:
+                fixed.setdefault(f"size_{letter}", size)
+    letters = {name: term for term, name in zip(terms.split(","), operands, strict=True)}
     body = task.body.copy()
     for node in task.body:
-        shape = tuple(axis(names[size]) if size in names else size for size in node.tensor.shape)
-        body.set(node.name, type=replace(node.tensor, shape=shape))
-    root = body[task.root.name]
-    fixed: dict[str, Dim] = {name: size for size, name in names.items()}
-    return Task(body, root, task.parameters, [*task.axes, *fixed], fixed)
+        shape = node.tensor.shape
+        run = letters.get(node.name) or result.rjust(len(shape))[-len(shape) :] if shape else ""
+        named = (size if size == 1 else axis(f"size_{letter}") for letter, size in zip(run, shape, strict=True))
+        body.set(node.name, type=replace(node.tensor, shape=tuple(named)))
+    mentioned = sorted(axes_of([tuple(node.attrs.values()) for node in body]), key=str)
+    return Task(body, body[task.root.name], task.parameters, [*mentioned, *fixed], fixed)
 
 
 def body_of(graph: Graph, node: Node) -> tuple[Graph, list[str]]:
