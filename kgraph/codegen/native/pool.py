@@ -10,6 +10,10 @@ Chunks are handed out by compare-and-swap on a ticket: the number of the region 
 nobody has taken (low half). The caller takes chunks like everyone else, and at the end waits only for chunks that were
 taken: a worker that sleeps or is preempted before it took one costs nothing. A caller that finds the pool busy, as
 another thread's or a task's own call does, runs its chunks itself. Idle workers spin a while, then sleep in a futex.
+
+Waking them takes the caller 2 us on one machine and 200 on another, where a processor of its own has to be woken too.
+So the pool measures it, and wakes only for work that gains more than that: of one region, or of several in quick
+succession, whose gains add up until it pays (the workers then stay awake as long as more comes).
 """
 
 from __future__ import annotations
@@ -25,19 +29,26 @@ from kgraph.codegen.native.host import Host, host
 
 PARALLEL, RESET = "kg_parallel", "kg_pool_reset"
 _WORK, _WORKER, _SERIAL, _GROW = "kg_pool_work", "kg_pool_worker", "kg_pool_serial", "kg_pool_grow"
+_ROUSE = "kg_pool_rouse"
 
 # The words of the pool, by cache line: what all write, what a region's caller writes, what helpers write.
-_WORDS = 40
+_WORDS = 48
 _TICKET = 0
 _TASK, _ARGS, _EXTENT, _GRAIN, _CHUNKS, _HELPERS = 8, 9, 10, 11, 12, 13
 _FINISHED, _STATUS = 16, 17
 _SLEEPERS = 24
 _BUSY, _WORKERS, _REFUSED = 32, 33, 34
+_COST, _GAIN, _STARTED, _ENDED = 40, 41, 42, 43  # ns: of waking, missed since the last pause; of the last region
 
 _LOW = (1 << 32) - 1
 _MOST_CHUNKS = 1 << 31
 _MOST_WORKERS = 255
-_SPINS = 4000  # about 50 us: a model's next step comes sooner than that
+_SPINS = 12000  # about 150 us: as long as waking may take
+_YIELD_AFTER = 4000  # spins of a caller that waits for the last chunks
+_CHUNK = 4000  # ns that a chunk takes, about: grains are chosen so
+_PAUSE = 200_000  # ns without work after which regions are no longer in quick succession
+_CHEAP = 20000  # ns that waking is taken for until it has been measured
+_MONOTONIC = 1  # CLOCK_MONOTONIC
 _SIGNAL_WORDS = 16  # of a sigset_t
 _WAIT, _WAKE, _SET_MASK = 128, 129, 2  # FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE, SIG_SETMASK
 _FUTEX = {"x86_64": 202, "aarch64": 98}  # the system call's number, by machine
@@ -56,6 +67,7 @@ def emit_pool(module: ir.Module) -> None:
     _emit_work(module)
     _emit_worker(module)
     _emit_grow(module)
+    _emit_rouse(module)
     _emit_parallel(module)
     _emit_reset(module)
 
@@ -218,6 +230,7 @@ def _emit_parallel(module: ir.Module) -> None:
     emit.call(build, _WORK, VOID, number(-1))
     _wait(build, chunks)
     status = _read(build, _STATUS)
+    _note_end(build, helpers)
     _write(build, _BUSY, 0, "release")
     build.ret(status)
 
@@ -241,7 +254,53 @@ def _publish(build: ir.IRBuilder, job: Sequence[ir.Value], chunks: ir.Value, hel
     build.atomic_rmw("xchg", _word(build, _TICKET), ticket, "seq_cst")
     asleep = build.icmp_signed("!=", _read(build, _SLEEPERS, "seq_cst"), number(0))
     with build.if_then(asleep):
-        _futex(build, _WAKE, helpers)
+        emit.call(build, _ROUSE, VOID, chunks, helpers)
+
+
+def _emit_rouse(module: ir.Module) -> None:
+    """Wake sleepers if what they would gain, now and in the regions just before, is worth what waking costs."""
+    made, build = emit.function(module, _ROUSE, VOID, [I64, I64], internal=True)
+    made.attributes.add("noinline")
+    chunks, helpers = made.args
+    now = _now(build)
+    _write(build, _STARTED, now)
+    with build.if_then(build.icmp_signed(">", build.sub(now, _read(build, _ENDED)), number(_PAUSE))):
+        _write(build, _GAIN, 0)
+    gain = build.add(_gain(build, build.mul(chunks, number(_CHUNK)), helpers), _read(build, _GAIN))
+    cost = build.add(_read(build, _COST), number(_CHEAP))  # the word holds what it is more than that
+    with build.if_else(build.icmp_signed(">", gain, build.mul(cost, number(2)))) as (worth_it, too_little):
+        with worth_it:
+            _futex(build, _WAKE, helpers)
+            measured = build.sub(build.sub(_now(build), now), number(_CHEAP))
+            _write(build, _COST, build.ashr(build.add(_read(build, _COST), measured), number(1)))
+            _write(build, _GAIN, 0)
+        with too_little:  # and forget slowly, since one measurement may have been of a bad moment
+            known = _read(build, _COST)
+            _write(build, _COST, build.sub(known, build.ashr(known, number(8))))
+    build.ret_void()
+
+
+def _gain(build: ir.IRBuilder, alone: ir.Value, helpers: ir.Value) -> ir.Value:
+    """What helpers save of the time that a region takes its caller alone."""
+    return build.sub(alone, build.sdiv(alone, build.add(helpers, number(1))))
+
+
+def _note_end(build: ir.IRBuilder, helpers: ir.Value) -> None:
+    """Where helpers slept, remember what they would have saved."""
+    with build.if_then(build.icmp_signed("!=", _read(build, _SLEEPERS), number(0))):
+        now = _now(build)
+        missed = _gain(build, build.sub(now, _read(build, _STARTED)), helpers)
+        _write(build, _GAIN, build.add(_read(build, _GAIN), missed))
+        _write(build, _ENDED, now)
+
+
+def _now(build: ir.IRBuilder) -> ir.Value:
+    """Nanoseconds of a clock that only goes forward."""
+    with build.goto_entry_block():
+        time = build.alloca(I64, number(2))
+    emit.call(build, "clock_gettime", I32, number(_MONOTONIC, I32), time)
+    seconds, rest = (emit.load(build, at(build, time, word)) for word in (0, 1))
+    return build.add(build.mul(seconds, number(10**9)), rest)
 
 
 def _wait(build: ir.IRBuilder, chunks: ir.Value) -> None:
@@ -255,7 +314,7 @@ def _wait(build: ir.IRBuilder, chunks: ir.Value) -> None:
     _pause(build)
     count = build.add(emit.load(build, spins), number(1))
     emit.store(build, count, spins)
-    with build.if_then(build.icmp_signed(">", count, number(_SPINS))):
+    with build.if_then(build.icmp_signed(">", count, number(_YIELD_AFTER))):
         emit.call(build, "sched_yield", I32)
     build.branch(again)
     build.position_at_end(done)
