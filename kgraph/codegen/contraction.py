@@ -77,18 +77,21 @@ def strides_of(term: str, size: dict[str, Dim]) -> dict[str, Dim]:
 
 
 def letters_of(spec: str, shapes: Sequence[Sequence[Dim]]) -> Letters:
-    """The roles of the letters of "ab,bc->ac"; the operands are distinct tensors with no letter twice."""
+    """The roles of the letters of "ab,bc->ac", from the shapes of operands and result.
+
+    The operands are distinct tensors with no letter twice. A letter of the result alone is a batch of equal products.
+    """
     terms, result = spec.split("->")
     first, second = terms.split(",")
     size: dict[str, Dim] = {}
-    for term, shape in ((first, shapes[0]), (second, shapes[1])):
+    for term, shape in zip((first, second, result), shapes, strict=True):
         for letter, extent in zip(term, shape, strict=True):
             size[letter] = extent if letter not in size or isinstance(extent, int) else size[letter]
     roles: dict[str, list[str]] = {"batch": [], "row": [], "column": [], "inner": []}
     for letter in result:
         if size[letter] == 1:
             continue
-        role = "batch" if letter in first and letter in second else "row" if letter in first else "column"
+        role = "batch" if (letter in first) == (letter in second) else "row" if letter in first else "column"
         roles[role].append(letter)
     roles["inner"] = [one for one in first if one in second and one not in result and size[one] != 1]
     strides = [strides_of(term, size) for term in (first, second, result)]
@@ -175,7 +178,7 @@ def _sides(task: Task, packed_ahead: Sequence[bool]) -> tuple[Node, Letters, int
     """The einsum of a body, the roles of its letters, and which inputs are its left and right operands."""
     node = next(node for node in task.body if node.op == "einsum")
     operands, spec = task.body.arguments(node.name), node.attrs["spec"]
-    letters = letters_of(spec, [task.body[name].tensor.shape for name in operands])
+    letters = letters_of(spec, [*(task.body[name].tensor.shape for name in operands), node.tensor.shape])
     turned = swapped(letters, spec.split("->")[1], packed_ahead)
     if reductions(task):  # rows are reduced, so they must be the rows of the product
         turned = spec.split("->")[1][-1] in letters.row

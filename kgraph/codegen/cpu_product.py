@@ -88,9 +88,13 @@ def multiply(text: Source, schedule: Product, width: int, rows: int) -> None:
     split = len(schedule.inner) - schedule.run
     outer, run = list(schedule.inner[:split]), schedule.inner[split:]
     whole = closed(str(product(loop.extent for loop in run)))
-    text("again = False")
-    with text.loops(outer), text.block(f"for low in range(0, {whole if outer else f'max({whole}, 1)'}, {DEPTH}):"):
-        text(f"depth = min({DEPTH}, {whole} - low)")
+    begin, end = "0", whole if outer else f"max({whole}, 1)"
+    if schedule.part:
+        begin = f"{schedule.batch[0].name} * {schedule.part}"
+        end = f"min({whole}, {begin} + {schedule.part})"
+    text("again = False", f"last = {end}")
+    with text.loops(outer), text.block(f"for low in range({begin}, last, {DEPTH}):"):
+        text(f"depth = min({DEPTH}, {'last' if schedule.part else whole} - low)")
         one_part(text, schedule, outer, width)
         inner = [*terms(outer, schedule.left_strides.inner[:split]), ("low", step_of(schedule, schedule.left_strides))]
         tiles(text, schedule, inner, rows)

@@ -134,6 +134,7 @@ class Product:
     whole_rows: bool
     packed: bool
     out_strides: Strides | None  # of the result, where it is the product itself and its columns are neighbours
+    part: int = 0  # where the first batch loop runs over parts of the sum: how long they are
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kgraph.codegen.contraction import Contraction, Tile
 from kgraph.codegen.kernel import Check, Kernel
+from kgraph.codegen.long_sums import Parts, in_parts
 from kgraph.codegen.ordered import checking
 from kgraph.codegen.schedule import contracts_alone, schedule
 from kgraph.codegen.task import Task, body_of, generic, task_of
@@ -160,9 +161,11 @@ def _add_steps(made: Plan, node: Node, static: set[str], tile: Tile | None) -> N
     _add_checks(made, node)
     if tile is not None and contracts_alone(task):
         task = generic(task)
-    kernel = schedule(task, tile, _packed_ahead(task, sources, static))
+    ahead = _packed_ahead(task, sources, static)
+    kernel = schedule(task, tile, ahead)
     if isinstance(kernel, Contraction):
-        steps += _packed(made, node, task, kernel, buffers, static, sources)
+        assert tile is not None
+        steps += _contracted(made, node, task, kernel, buffers, static, sources, in_parts(task, kernel, tile, ahead))
     else:
         steps.append(Step(kernel, tuple(buffers), task.sizes, node.name))
 
@@ -176,26 +179,39 @@ def _packed_ahead(task: Task, sources: list[str], static: set[str]) -> tuple[boo
     return left, bool(right and right[0])
 
 
-def _packed(
-    made: Plan, node: Node, task: Task, found: Contraction, buffers: list[str], static: set[str], sources: list[str]
-) -> Iterable[Step]:
-    """The contraction, after the packing of its right operand if it wants that; others that pack it alike share it."""
-    if found.pack is None:
-        return [Step(found.kernel, (*(buffers[slot] for slot in found.sources), node.name), task.sizes, node.name)]
-    source = buffers[found.right]
-    ahead = sources[found.right] in static
-    wanted = (found.pack, task.sizes, source)
-    before = (*made.prepare, *made.steps)
-    earlier = next((step for step in before if (step.kernel, step.sizes, step.buffers[0]) == wanted), None)
-    name = earlier.buffers[1] if earlier else f"{node.name}:panels"
-    steps: list[Step] = []
-    if earlier is None:
-        dtype = task.body[task.body.inputs[found.right]].tensor.dtype
-        made.buffers[name] = Buffer(name, dtype, task.known(found.panels), "prepared" if ahead else "arena")
-        step = Step(found.pack, (source, name), task.sizes, name)
-        (made.prepare if ahead else steps).append(step)
-    given = (*(buffers[slot] for slot in found.sources), name, node.name)
-    return [*steps, Step(found.kernel, given, task.sizes, node.name)]
+def _contracted(
+    made: Plan, node: Node, task: Task, found: Contraction, buffers: list[str], static: set[str], sources: list[str],
+    parts: Parts | None,
+) -> Iterator[Step]:  # fmt: skip
+    """The contraction, after the packing of its right operand if it wants that; others that pack it alike share it.
+
+    Where the sum may be worth cutting into parts, the sizes of a call decide which steps have anything to do.
+    """
+    given = [buffers[slot] for slot in found.sources]
+    if found.pack is not None:
+        source, ahead = buffers[found.right], sources[found.right] in static
+        wanted = (found.pack, task.sizes, source)
+        before = (*made.prepare, *made.steps)
+        earlier = next((step for step in before if (step.kernel, step.sizes, step.buffers[0]) == wanted), None)
+        name = earlier.buffers[1] if earlier else f"{node.name}:panels"
+        if earlier is None:
+            dtype = task.body[task.body.inputs[found.right]].tensor.dtype
+            made.buffers[name] = Buffer(name, dtype, task.known(found.panels), "prepared" if ahead else "arena")
+            step = Step(found.pack, (source, name), task.sizes, name)
+            if ahead:
+                made.prepare.append(step)
+            else:
+                yield step
+        given.append(name)
+    if parts is None:
+        yield Step(found.kernel, (*given, node.name), task.sizes, node.name)
+        return
+    products = f"{node.name}:parts"
+    made.buffers[products] = Buffer(products, node.tensor.dtype, parts.elements, "arena")
+    if parts.whole is not None:
+        yield Step(parts.whole, (*given, node.name), task.sizes, node.name)
+    yield Step(parts.products, (*given, products), task.sizes, node.name)
+    yield Step(parts.total, (products, node.name), parts.total_sizes, node.name)
 
 
 def _add_checks(made: Plan, node: Node) -> None:

@@ -13,6 +13,7 @@ from kgraph import ops
 from kgraph.codegen import program
 from kgraph.codegen.contraction import BLOCK, FEW
 from kgraph.codegen.cpu_product import DEPTH
+from kgraph.codegen.long_sums import PART
 from kgraph.codegen.native.host import tile_shape
 
 ROWS, COLUMNS = tile_shape("float32", 2)
@@ -101,10 +102,33 @@ def test_rows_that_are_reduced_while_they_are_in_the_cache(columns):
         judge("ab,bc->ac", {"a": rows, "b": 33, "c": columns}, finish=lambda y: y - np.max(y, -1, keepdims=True))
 
 
+@pytest.mark.parametrize("spec", ORDERS)
+def test_long_sums_in_parts(spec):
+    for depth in (PART, PART + 1, 2 * PART, 3 * PART - 1):
+        judge(spec, {"a": 5, "b": depth, "c": COLUMNS + 1})
+
+
+@pytest.mark.parametrize("batch", (0, 1, PART - 1, PART, PART + 1, 5000))
+def test_the_sizes_of_a_call_decide_whether_a_sum_is_done_in_parts(batch, long_sum):
+    random = np.random.default_rng(batch)
+    x, w = (random.normal(size=(batch, width)).astype(np.float32) for width in (17, 10))
+    out = np.full((17, 10), np.nan, np.float32)
+    long_sum(x, w, out=out)
+    np.testing.assert_allclose(out, x.T.astype(np.float64) @ w, rtol=0, atol=1e-5 * max(batch, 1) ** 0.5)
+
+
+@pytest.fixture(scope="module")
+def long_sum():
+    """The gradient of a narrow layer's weights, for any batch."""
+    return kg.compile(lambda a, b: ops.einsum("na,nb->ab", a, b), inputs=[kg.Input((17,)), kg.Input((10,))], threads=2)
+
+
 @pytest.mark.parametrize("threads", (1, 2, 5))
-def test_any_number_of_threads_gives_the_same_bits(threads):
+@pytest.mark.parametrize("shape", ((500, 700), (5000, 20)))
+def test_any_number_of_threads_gives_the_same_bits(threads, shape):
     random = np.random.default_rng(3)
-    x, w = (random.normal(size=shape).astype(np.float32) for shape in ((500, 700), (500, 90)))
+    batch, width = shape
+    x, w = (random.normal(size=(batch, one)).astype(np.float32) for one in (width, 90))
     inputs = [kg.Input(batch_shape=value.shape) for value in (x, w)]
     results = [
         kg.compile(lambda a, b: ops.einsum("ab,ac->bc", a, b), inputs=inputs, threads=count)(x, w)
