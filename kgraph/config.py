@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from math import ceil, inf
 from pathlib import Path
 
 _state: dict[str, object] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
@@ -43,11 +45,26 @@ def set_image_data_format(data_format: str) -> None:
 
 
 def num_threads() -> int:
-    """How many threads kernels use: KGRAPH_NUM_THREADS, else the CPUs this process may run on."""
+    """How many threads kernels use: KGRAPH_NUM_THREADS, else the CPUs this process may run on and is given time of."""
     asked = os.environ.get("KGRAPH_NUM_THREADS", "")
     if asked.isdigit():
         return max(1, int(asked))
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroup_cpus()
+    return max(1, allowed if quota == inf else min(allowed, ceil(quota)))
+
+
+def cgroup_cpus(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """How many CPUs the control groups of this process give time for, as in a container; infinity for no limit."""
+    found = [inf]
+    for folder in (root, root / "cpu"):  # version 2, version 1
+        with suppress(OSError, ValueError):
+            quota, period = (folder / "cpu.max").read_text().split()
+            found.append(inf if quota == "max" else int(quota) / int(period))
+        with suppress(OSError, ValueError):
+            quota, period = ((folder / f"cpu.cfs_{one}_us").read_text() for one in ("quota", "period"))
+            found.append(inf if int(quota) < 0 else int(quota) / int(period))
+    return min(found)
 
 
 def cache_dir() -> Path | None:
