@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from kgraph.codegen.contraction import Contraction, Tile
+from kgraph.codegen.contraction import Contraction, Tile, contraction_of
 from kgraph.codegen.kernel import Check, Kernel
-from kgraph.codegen.long_sums import Parts, in_parts
 from kgraph.codegen.ordered import checking
 from kgraph.codegen.schedule import contracts_alone, schedule
 from kgraph.codegen.task import Task, body_of, generic, task_of
+from kgraph.codegen.variants import GIVEN, OPERANDS, PRODUCTS, Variant, variants
 from kgraph.errors import DTypeError
 from kgraph.ir import LEAVES, Graph, Node
 from kgraph.passes.fuse import INDICES, points_inside
@@ -165,7 +165,7 @@ def _add_steps(made: Plan, node: Node, static: set[str], tile: Tile | None) -> N
     kernel = schedule(task, tile, ahead)
     if isinstance(kernel, Contraction):
         assert tile is not None
-        steps += _contracted(made, node, task, kernel, buffers, static, sources, in_parts(task, kernel, tile, ahead))
+        steps += _contracted(made, node, task, kernel, buffers, static, sources, variants(task, kernel, tile, ahead))
     else:
         steps.append(Step(kernel, tuple(buffers), task.sizes, node.name))
 
@@ -181,11 +181,11 @@ def _packed_ahead(task: Task, sources: list[str], static: set[str]) -> tuple[boo
 
 def _contracted(
     made: Plan, node: Node, task: Task, found: Contraction, buffers: list[str], static: set[str], sources: list[str],
-    parts: Parts | None,
+    ways: Sequence[Variant],
 ) -> Iterator[Step]:  # fmt: skip
     """The contraction, after the packing of its right operand if it wants that; others that pack it alike share it.
 
-    Where the sum may be worth cutting into parts, the sizes of a call decide which steps have anything to do.
+    Where there are several ways to do it, the sizes of a call decide which of these steps have anything to do.
     """
     given = [buffers[slot] for slot in found.sources]
     if found.pack is not None:
@@ -203,15 +203,13 @@ def _contracted(
             else:
                 yield step
         given.append(name)
-    if parts is None:
-        yield Step(found.kernel, (*given, node.name), task.sizes, node.name)
-        return
-    products = f"{node.name}:parts"
-    made.buffers[products] = Buffer(products, node.tensor.dtype, parts.elements, "arena")
-    if parts.whole is not None:
-        yield Step(parts.whole, (*given, node.name), task.sizes, node.name)
-    yield Step(parts.products, (*given, products), task.sizes, node.name)
-    yield Step(parts.total, (products, node.name), parts.total_sizes, node.name)
+    operands = [buffers[task.body.inputs.index(name)] for name in task.body.arguments(contraction_of(task).name)]
+    products = f"{node.name}:products"
+    read = {GIVEN: given, OPERANDS: operands, PRODUCTS: [products]}
+    for way in ways:
+        if way.products != 0:
+            made.buffers[products] = Buffer(products, node.tensor.dtype, way.products, "arena")
+        yield Step(way.kernel, (*read[way.reads], products if way.products != 0 else node.name), way.sizes, node.name)
 
 
 def _add_checks(made: Plan, node: Node) -> None:

@@ -13,7 +13,7 @@ from kgraph import ops
 from kgraph.codegen import program
 from kgraph.codegen.contraction import BLOCK, FEW
 from kgraph.codegen.cpu_product import DEPTH
-from kgraph.codegen.long_sums import PART
+from kgraph.codegen.variants import PART
 from kgraph.codegen.native.host import tile_shape
 
 ROWS, COLUMNS = tile_shape("float32", 2)
