@@ -118,11 +118,11 @@ def one_part(text: Source, schedule: Product, outer: list[Loop], width: int) -> 
     place = [("offset", 1), *terms(outer, strides.inner[: len(outer)]), ("low", step)]
     text(f"across = moved_{schedule.dtype}({schedule.right}, {sum_text(place)})", f"across_row = {step}")
     with text.block(f"if columns < {width}:"):
-        with text.block("for k in range(depth):"):
+        with text.block("for place in range(depth):"):
             with text.block("for c in range(columns):"):
-                text(f"edge[k * {width} + c] = across[k * across_row + c]")
+                text(f"edge[place * {width} + c] = across[place * across_row + c]")
             with text.block(f"for c in range(columns, {width}):"):
-                text(f"edge[k * {width} + c] = {schedule.dtype}(0)")
+                text(f"edge[place * {width} + c] = {schedule.dtype}(0)")
         text("across = edge", f"across_row = {width}")
 
 

@@ -86,7 +86,7 @@ def everywhere(graph: Graph) -> set[str]:
         if node.op in LEAVES or OPS[node.op].kind != "map" or node.tensor.shape != () or node.name in results:
             continue
         free = all(name in found or _is_number(graph[name]) for name in graph.arguments(node.name))
-        if free and all(_reads_elements(graph, reader, node.name) for reader in graph.readers(node.name)):
+        if free and all(reads_elements(graph, reader, node.name) for reader in graph.readers(node.name)):
             found.add(node.name)
     return found
 
@@ -131,7 +131,7 @@ def joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
     """Whether a node, all of whose readers are in the group, may be computed inside it."""
     if len(group.members) >= MOST_MEMBERS or len(_inputs(graph, group)) >= MOST_INPUTS:
         return False
-    if any(not _reads_elements(graph, reader, node.name) for reader in readers):
+    if any(not reads_elements(graph, reader, node.name) for reader in readers):
         return False
     if graph.arguments(node.name) and len(_places(graph, node, group)) > MOST_PLACES:
         return False
@@ -162,7 +162,7 @@ def _places(graph: Graph, node: Node, group: Group) -> set[Place]:
     return found
 
 
-def _reads_elements(graph: Graph, reader: str, name: str) -> bool:
+def reads_elements(graph: Graph, reader: str, name: str) -> bool:
     """Whether the reader takes elements of the value as they come, not the value as a whole."""
     op = OPS[graph[reader].op]
     if op.kind in ("contract", "scatter", "cumulate"):
