@@ -12,10 +12,12 @@ from kgraph.types import TensorType, numpy_dtype
 
 
 def as_input(name: str, kind: TensorType, value: Any) -> np.ndarray:
-    """The value as an array of the input's dtype in C order; a copy only where it is not one already."""
+    """The value as an aligned array of the input's dtype in C order; a copy only where it is not one already."""
     wanted = numpy_dtype(kind.dtype)
-    if type(value) is np.ndarray and value.dtype == wanted and value.flags.c_contiguous and value.dtype.isnative:
-        return value
+    if type(value) is np.ndarray and value.dtype == wanted and value.dtype.isnative:
+        flags = value.flags
+        if flags.c_contiguous and flags.aligned:
+            return value
     if hasattr(value, "as_symbol"):
         value = value.numpy()
     try:
@@ -24,7 +26,7 @@ def as_input(name: str, kind: TensorType, value: Any) -> np.ndarray:
         raise ShapeError(f"input {name!r} wants {kind}, and got rows of different lengths") from error
     if array.dtype == object or array.dtype.kind in "USMm":
         raise DTypeError(f"input {name!r} wants {kind}, and got a {type(value).__name__} of {array.dtype}")
-    return np.asarray(_converted(name, kind, array, wanted), order="C")
+    return np.require(_converted(name, kind, array, wanted), requirements=["C", "A"])
 
 
 def _converted(name: str, kind: TensorType, array: np.ndarray, wanted: np.dtype) -> np.ndarray:

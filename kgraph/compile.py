@@ -7,6 +7,7 @@ from typing import Any
 
 from kgraph import losses as losses_module
 from kgraph import tree
+from kgraph.direct import executable
 from kgraph.errors import ArgumentError
 from kgraph.executable import Definition, Executable, Options
 from kgraph.trace import Symbol, collect, symbol_input, tracing
@@ -37,10 +38,10 @@ def compile(
     definition = _from_function(model, inputs, training) if inputs is not None else _from_model(model, training)
     options = Options(target, training, threads, lower_only, freeze)
     if loss is None:
-        return Executable(definition, options)
+        return executable(definition, options)
     chosen = _each_output(definition, loss, "loss")
     scales = _each_output(definition, 1.0 if loss_weights is None else loss_weights, "loss_weights")
-    return Executable(definition, options, [losses_module.get_loss(one) for one in chosen], scales)
+    return executable(definition, options, [losses_module.get_loss(one) for one in chosen], scales)
 
 
 def _from_model(model: Any, training: bool) -> Definition:

@@ -48,12 +48,15 @@ class Lowered:
         self.ir = list(self.stages.values())[-1]
         self.program = program_for(options.target)(self.ir, options.threads, options.lower_only)
         self.inputs = [(name, self.ir[name].tensor) for name in self.ir.inputs]
+        self.native: Callable[..., list[np.ndarray] | None] | None = None  # runs the program where nothing is missing
         self._known: dict[Any, Any] = {}
         self.dtypes = [numpy_dtype(self.ir[name].tensor.dtype) for name in self.ir.outputs]
 
     def run(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
         """The outputs for these inputs; variables that the graph updates have been updated."""
         given = [as_input(name, kind, value) for (name, kind), value in zip(self.inputs, values, strict=True)]
+        if out is None and self.native is not None and (made := self.native(*given)) is not None:
+            return made
         sizes, shapes = self._sizes(tuple([array.shape for array in given]))
         if out is not None:
             check_outputs(out, shapes, self.dtypes, given)
@@ -103,6 +106,7 @@ class Executable:
         self._ranks = [definition.graph[name].tensor.rank for name in definition.graph.inputs]
         self._made: dict[Any, Lowered] = {}
         self._lock = threading.RLock()
+        self._jitted: Any = None
         self._main = self._forward if loss is None else self._guessed_loss
         _ = self._main()
 
@@ -179,8 +183,25 @@ class Executable:
 
     @property
     def jit(self) -> Any:
-        """To be: the same computation as a function that numba-compiled code can call."""
-        raise NotImplementedError("kgraph does not have Executable.jit yet: call the executable from Python")
+        """The same computation as a function for `@njit` code: `policy = f.jit`, and there `action = policy(x)`.
+
+        It takes an array for each input and returns an array, or a tuple of them. With a loss it takes inputs and
+        targets of the types that the loss expects, and returns (value, (gradients...)). Dtypes and numbers of axes are
+        checked when numba compiles the caller, sizes at each call: ValueError. Arrays not in C order are copied.
+        Weights are live. It may be called without the GIL and in parallel loops. numba does not cache its callers on
+        disk, and says so. Raises ArgumentError for other targets than "cpu", and where calls change state.
+        """
+        if self._jitted is None:
+            if self.options.target != "cpu" or self.options.lower_only:
+                raise ArgumentError(
+                    'f.jit runs machine code of the CPU: compile with target="cpu" and lower_only=False'
+                )
+            from kgraph.jitted import jitted
+
+            lowered = self._main()
+            with self._lock:
+                self._jitted = self._jitted or jitted(lowered.program, lowered.ir, self.loss is not None)
+        return self._jitted
 
     def export(self, path: Any) -> None:
         """To be: a shared library and a C header, usable without Python."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -13,6 +15,9 @@ from kgraph.trace import Operators, Symbol, active, as_symbol, is_symbolic
 from kgraph.types import TensorType, numpy_dtype, standard_dtype
 
 _numbers = count()
+_writing = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit it from a thread that writes and is not there
+    os.register_at_fork(before=_writing.acquire, after_in_parent=_writing.release, after_in_child=_writing.release)
 
 
 class Variable(Operators):
@@ -41,7 +46,7 @@ class Variable(Operators):
         self.trainable = trainable
         self.name = name or f"variable_{next(_numbers)}"
         self.path = self.name
-        self.version = 0
+        self._version = np.zeros(1, np.int64)
         self._symbol: Symbol | None = None
         self.regularizer, self.constraint = regularizer, constraint
 
@@ -64,16 +69,28 @@ class Variable(Operators):
     def type(self) -> TensorType:
         return TensorType(self._value.shape, self.dtype)
 
+    @property
+    def version(self) -> int:
+        """How often the numbers have been changed."""
+        return int(self._version[0])
+
+    @property
+    def version_address(self) -> int:
+        """Where compiled code reads the version: an int64, at one address for the life of the variable."""
+        return self._version.ctypes.data
+
     def numpy(self) -> np.ndarray:
         """A copy of the numbers."""
         return self._value.copy()
 
     def write(self, value: np.ndarray) -> None:
         """Take on these numbers now; compiled code computes with them from its next call on."""
-        if tuple(np.shape(value)) != self.shape:
-            raise ShapeError(f"variable {self.path} has shape {self.shape}, the new value {tuple(np.shape(value))}")
-        self._value[...] = value
-        self.version += 1
+        value = np.asarray(value)
+        if value.shape != self.shape:
+            raise ShapeError(f"variable {self.path} has shape {self.shape}, the new value {value.shape}")
+        with _writing:  # two threads that write at once are two changes
+            self._value[...] = value
+            self._version[0] += 1  # after the numbers: who reads this version reads them too
 
     def assign(self, value: Any) -> Any:
         """Change the value: at once, or, inside a traced `call`, at the end of every call of the compiled function."""

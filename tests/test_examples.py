@@ -51,6 +51,13 @@ def test_an_op_is_one_row() -> None:
     assert gradient_error < 1e-3
 
 
+def test_a_control_loop_runs_inside_numba(capsys: pytest.CaptureFixture[str]) -> None:
+    angles, *costs = example("control_loop")["main"](steps=500)
+    assert angles[0] == pytest.approx(angles[1], rel=1e-4)
+    assert all(cost > 0 for cost in costs)
+    assert "one step in numba" in capsys.readouterr().out
+
+
 def test_every_example_is_tested() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert [path.stem for path in sorted(EXAMPLES.glob("*.py")) if f'"{path.stem}"' not in text] == []

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kgraph import config
 from kgraph.codegen import jit
+from kgraph.codegen.effort import nanoseconds
 from kgraph.codegen.layout import layout
+from kgraph.codegen.native.contexts import MOST_SIZES, Context, Contexts, aligned
 from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.native.objects import lock
 from kgraph.codegen.native.runner import Step as Record
 from kgraph.codegen.native.runner import encode, failure
 from kgraph.codegen.native.runtime import runtime
+from kgraph.codegen.native.table import MOST_TENSORS, Change, Table, Tensor, Weights
 from kgraph.codegen.packing import native_packer
 from kgraph.codegen.plan import Plan, Step, plan
 from kgraph.codegen.refusal import refusal
 from kgraph.codegen.show import line_above, shown_source
 from kgraph.errors import ArgumentError
 from kgraph.ir import Graph
-from kgraph.sizes import axes_of, resolve, substitute
+from kgraph.sizes import Dim, Size, axes_of, resolve, substitute
 from kgraph.types import numpy_dtype
 
-MOST_CONTEXTS = 16  # combinations of sizes whose memory is kept for the next call
-
-
-@dataclass
-class Context:
-    """The memory of one call under way: the arena, and the frame of addresses and sizes that kernels read."""
-
-    frame: np.ndarray
-    frame_at: int  # its address
-    arena: np.ndarray
+MOST_KEYS = 256  # combinations of sizes whose keys are remembered
+LONG = 20_000  # nanoseconds from which on a call lets other Python threads run: to stop and go on costs it 50
 
 
 class Program:
@@ -58,13 +52,17 @@ class Program:
             for name, buffer in self.plan.buffers.items()
             if buffer.place == "prepared"
         }
-        self._versions: list[int] | None = None
-        self._idle: dict[tuple[int, ...], list[Context]] = {}
-        graph, changed = self.plan.graph, self.plan.graph.updates
-        borders = [*graph.inputs, *graph.outputs, *changed.values()]
-        self._borders = [self._slots.get(("buffer", self.plan.root(name))) for name in borders]
-        self._updated = [graph[param].attrs["variable"] for param in changed]
-        self._updates = [(graph[param].tensor.shape, numpy_dtype(graph[param].tensor.dtype)) for param in changed]
+        read = {name for step in self.plan.prepare for name in step.buffers}
+        self._weights = Weights([variable.version_address for name, variable in self._params if name in read])
+        graph = self.plan.graph
+        self.named = list(dict.fromkeys(dim for name in graph.inputs for dim in _open(graph[name].tensor.shape)))
+        self._contexts = Contexts(len(self.named), runtime().contexts)
+        self._keys: dict[tuple[int, ...], tuple[np.ndarray, int]] = {}
+        results = [*graph.outputs, *graph.updates.values()]
+        slots = [self._slots.get(("buffer", self.plan.root(name))) for name in (*graph.inputs, *results)]
+        changes = len(graph.updates)
+        self._borders, self._update_slots = slots[: len(slots) - changes], slots[len(slots) - changes :]
+        self._updated = [graph[param].attrs["variable"] for param in graph.updates]
         self._run_at = runtime().run_at
         self._code_at = self._code.ctypes.data
 
@@ -117,42 +115,83 @@ class Program:
     ) -> dict[Any, np.ndarray]:
         """Fill the outputs; returns the new value of each state variable. Raises RangeError for a bad index."""
         self._refresh()
-        idle = self._idle.setdefault(tuple(sizes.values()), [])
+        context = self._take(sizes)
         try:
-            context = idle.pop()
-        except IndexError:
-            context = self._context(sizes)
-            if len(self._idle) > MOST_CONTEXTS:
-                oldest, *_ = list(self._idle)  # a list, as another thread may add to the dict meanwhile
-                self._idle.pop(oldest, None)
-        updates = [np.empty(shape, dtype) for shape, dtype in self._updates]
-        frame = context.frame
-        for slot, array in zip(self._borders, (*inputs, *outputs, *updates), strict=True):
-            if slot is not None:
-                frame[slot] = array.__array_interface__["data"][0]
-        failed = self._run_at(self._code_at, len(self.plan.steps), context.frame_at, self.threads)
-        idle.append(context)
+            frame = context.frame
+            for slot, array in zip(self._borders, (*inputs, *outputs), strict=True):
+                if slot is not None:
+                    frame[slot] = array.__array_interface__["data"][0]
+            failed = self._run_at(self._code_at, len(self.plan.steps), context.frame_at, self.threads)
+            new = [update.copy() for update in context.updates]
+        finally:
+            self._contexts.give(context)
         if failed:
             raise refusal(self.plan.graph, self.plan.steps[failure(failed)[0]], inputs, sizes)
-        return dict(zip(self._updated, updates, strict=True)) if updates else {}
+        return dict(zip(self._updated, new, strict=True))
+
+    def prepare(self, sizes: Mapping[str, int]) -> None:
+        """Make all that a call with these sizes needs: native callers need it ready."""
+        self._refresh()
+        self._contexts.give(self._take(sizes))
+
+    def table(self, form: int, prepare: int = 0) -> Table | None:
+        """What native callers are told; None if they cannot run it: it has more arrays or sizes than they take."""
+        graph, places = self.plan.graph, {dim: ~place for place, dim in enumerate(self.named)}
+        borders = [graph[name].tensor for name in (*graph.inputs, *graph.outputs)]
+        if len(borders) > MOST_TENSORS or len(places) > MOST_SIZES:
+            return None
+        tensors = [
+            Tensor(
+                numpy_dtype(one.dtype), [places.get(dim, 0) if isinstance(dim, Size) else dim for dim in one.shape], at
+            )
+            for one, at in zip(borders, self._borders, strict=True)
+        ]
+        changes = [
+            Change(slot, variable.value.ctypes.data, variable.value.nbytes, variable.version_address)
+            for variable, slot in zip(self._updated, self._update_slots, strict=True)
+            if slot is not None
+        ]
+        count, code, steps = len(graph.inputs), self._code, len(self.plan.steps)
+        running = (changes, self._weights, self._contexts, code, steps, self.threads)
+        return Table(form, tensors[:count], tensors[count:], *running, self.plan.checks, prepare)
 
     def _refresh(self) -> None:
         """Redo what was made from weights alone, if a weight has changed since."""
-        if not self.plan.prepare:
+        if not self.plan.prepare or runtime().is_fresh(self._weights.address):
             return
-        versions = [variable.version for _, variable in self._params]
-        if versions != self._versions:
-            with lock:  # else a thread that began before the change could write old numbers over new ones
-                failed = runtime().run(self._prepare, len(self.plan.prepare), self._frame({}), self.threads)
-                assert not failed, "preparing weights cannot be refused"
-                self._versions = versions
+        with lock:  # else a thread that began before the change could write old numbers over new ones
+            if runtime().is_fresh(self._weights.address):
+                return  # another thread has done it
+            versions = self._weights.versions()
+            failed = runtime().run(self._prepare, len(self.plan.prepare), self._frame({}), self.threads)
+            assert not failed, "preparing weights cannot be refused"
+            self._weights.seen[:] = versions
 
-    def _context(self, sizes: Mapping[str, int]) -> Context:
-        found = layout(self.plan, sizes)
+    def _take(self, sizes: Mapping[str, int]) -> Context:
+        """The memory of a call with these sizes, for its caller alone until it is given back."""
+        values = tuple(sizes.values())
+        known = self._keys.get(values)
+        if known is None:
+            if len(self._keys) >= MOST_KEYS:
+                self._keys.clear()
+            words = np.array([resolve(dim, sizes) for dim in self.named], np.int64)
+            known = self._keys[values] = words, words.ctypes.data
+        return self._contexts.take(known[1]) or self._context(known[0], sizes)
+
+    def _context(self, key: np.ndarray, sizes: Mapping[str, int]) -> Context:
+        found, graph = layout(self.plan, sizes), self.plan.graph
         frame, arena = self._frame(sizes), aligned(found.size)
         for name, offset in found.offsets.items():
             frame[self._slots["buffer", name]] = arena.ctypes.data + offset
-        return Context(frame, frame.ctypes.data, arena)
+        shapes = [dim for name in graph.outputs for dim in resolve(graph[name].tensor.shape, sizes)]
+        is_long = nanoseconds(graph, sizes) > LONG
+        updates = [np.empty_like(variable.value) for variable in self._updated]
+        for slot, array in zip(self._update_slots, updates, strict=True):
+            if slot is not None:
+                frame[slot] = array.ctypes.data
+        context = Context(frame, frame.ctypes.data, arena, np.array(shapes, np.int64), is_long, updates)
+        self._contexts.add(key, context)
+        return context
 
     def _frame(self, sizes: Mapping[str, int]) -> np.ndarray:
         """Sizes, extents and the addresses that are the same in every call."""
@@ -166,8 +205,6 @@ class Program:
         return frame
 
 
-def aligned(size: int) -> np.ndarray:
-    """Uninitialised bytes at an address that vectors like."""
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size]
+def _open(shape: Sequence[Dim]) -> list[Size]:
+    """The dims that are known only at the call."""
+    return [dim for dim in shape if isinstance(dim, Size)]

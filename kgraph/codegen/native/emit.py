@@ -84,6 +84,12 @@ def width(kind: ir.Type) -> int:
     return 4 if lane == F32 else 8
 
 
+def space(build: ir.IRBuilder, words: int) -> ir.Value:
+    """Words of the stack, for as long as the function runs."""
+    with build.goto_entry_block():
+        return build.alloca(I64, number(words))
+
+
 def variable(build: ir.IRBuilder, kind: ir.Type, start: ir.Value) -> ir.Value:
     """A local variable, read with `load` and set with `store`; the optimiser keeps it in a register."""
     with build.goto_entry_block():
@@ -118,6 +124,23 @@ def leave_if(build: ir.IRBuilder, condition: ir.Value, result: ir.Value) -> None
     """`if condition: return result`."""
     with build.if_then(condition):
         build.ret(result)
+
+
+def need(build: ir.IRBuilder, condition: ir.Value, otherwise: ir.Block) -> None:
+    """Go on if the condition holds, else to another block."""
+    on = build.append_basic_block("on")
+    build.cbranch(condition, on, otherwise)
+    build.position_at_end(on)
+
+
+def is_zero(build: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """Whether an integer is 0, or an address null."""
+    return build.icmp_signed("==", value, ir.Constant(value.type, None if value.type == PTR else 0))
+
+
+def not_zero(build: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """Whether an integer is other than 0, or an address than null."""
+    return build.not_(is_zero(build, value))
 
 
 def smaller(build: ir.IRBuilder, left: ir.Value, right: ir.Value) -> ir.Value:

@@ -1,4 +1,4 @@
-"""The native runtime of a process: tiles, pool and runner, compiled once per machine and then loaded from disk."""
+"""The native runtime of a process: tiles, pool, runner, entry; compiled once per machine, then loaded from disk."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ import numpy as np
 from llvmlite import ir
 
 from kgraph import config
+from kgraph.codegen.native import python_abi
+from kgraph.codegen.native.arrays import emit_arrays
+from kgraph.codegen.native.contexts import SWAP, TAKE, Natives, emit_contexts
+from kgraph.codegen.native.entry import ENTRY, emit_entry
 from kgraph.codegen.native.host import host
 from kgraph.codegen.native.objects import compile_ir, define_symbol, load, lock
 from kgraph.codegen.native.pack import PACKERS, emit_packers
 from kgraph.codegen.native.pool import PARALLEL, RESET, emit_pool
 from kgraph.codegen.native.runner import RUN, emit_runner
 from kgraph.codegen.native.store import Store
+from kgraph.codegen.native.table import BEGIN, FINISH, FIT, FRESH, emit_table
 from kgraph.codegen.native.tile import emit_tiles, tiles_of
 
-_NAMES = (*tiles_of("float32"), *PACKERS, PARALLEL, RESET, RUN)
+_CALLS = (TAKE, SWAP, FIT, FRESH, BEGIN, FINISH, ENTRY, python_abi.PYTHON)
+_NAMES = (*tiles_of("float32"), *PACKERS, PARALLEL, RESET, RUN, *_CALLS)
 _loaded: list[Runtime] = []
 
 
@@ -34,6 +40,10 @@ class Runtime:
             define_symbol(name, address)
         word, pointer = ctypes.c_int64, ctypes.c_void_p
         self.run_at = ctypes.CFUNCTYPE(word, pointer, word, pointer, word)(symbols[RUN])  # by address; no GIL
+        self.contexts = Natives(symbols)
+        self.is_fresh = ctypes.CFUNCTYPE(word, word)(symbols[FRESH])  # given the address of `Weights`
+        words_at = ctypes.CFUNCTYPE(word)(symbols[python_abi.PYTHON])()
+        self.entry_at = symbols[ENTRY] if python_abi.tell(words_at) else 0  # 0 where calls must go through Python
         self._reset = ctypes.CFUNCTYPE(None)(symbols[RESET])
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reset)
@@ -69,6 +79,10 @@ def emit_runtime() -> str:
     emit_packers(module)
     emit_pool(module)
     emit_runner(module)
+    emit_contexts(module)
+    emit_table(module)
+    emit_arrays(module)
+    emit_entry(module)
     return str(module)
 
 

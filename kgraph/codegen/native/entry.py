@@ -1,0 +1,184 @@
+"""From Python straight into machine code: a C function that takes numpy arrays, runs a program and returns new arrays.
+
+    PyObject *kg_entry(PyObject *self, PyObject **args, i64 count, PyObject *keywords)    METH_FASTCALL | METH_KEYWORDS
+
+self is a tuple: an array of one word, the address of a `Table` or 0, and a callable. Where the arguments are arrays as
+the table describes them, or can be converted without a question, and a context is ready, the call is made here. All
+else (lists, errors, sizes that are new, weights that have changed, an index that points outside) is left to the
+callable, with the same arguments.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from kgraph.codegen.native import emit
+from kgraph.codegen.native import python_abi as abi
+from kgraph.codegen.native import table as tables
+from kgraph.codegen.native.arrays import ARRAYS_LIKE, CONVERTED, DROP, IS_ARRAY, OUT, PACKED, RESULTS
+from kgraph.codegen.native.contexts import BUSY, IDLE, LONG, MOST_SIZES, SWAP, TAKE
+from kgraph.codegen.native.emit import I32, I64, NULL, PTR, VOID, at, number
+from kgraph.codegen.native.python_abi import field, python
+from kgraph.codegen.native.table import COMPUTE, FIT, FRESH, MOST_TENSORS, UPDATE, Table, word
+
+ENTRY, _TRY = "kg_entry", "kg_try"
+_FASTCALL, _KEYWORDS = 0x80, 0x02
+
+
+class _Method(ctypes.Structure):
+    """PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+_methods: dict[str, _Method] = {}
+
+
+class Entry:
+    """A native function in front of a Python method. `function` is what to call."""
+
+    def __init__(self, method: Callable[..., Any], address: int) -> None:
+        """method: what is called where native code does not serve. address: of `kg_entry`."""
+        self._word = np.zeros(1, np.int64)
+        self._tables: list[Table] = []  # all that were ever in use: another thread may have just read an address
+        new = ctypes.pythonapi.PyCFunction_NewEx
+        new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
+        this = (self._word, method, self._tables)
+        self.function = new(ctypes.addressof(_definition(method, address)), this, None)
+
+    def use(self, table: Table) -> None:
+        """Serve calls by this table from now on."""
+        if self._word[0] != table.address:
+            if table not in self._tables:
+                self._tables.append(table)
+            self._word[0] = table.address
+
+
+def _definition(method: Callable[..., Any], address: int) -> _Method:
+    """The function's name and flags, and the method's signature and docstring as Python's own functions have them."""
+    key = method.__qualname__
+    if key not in _methods:
+        signature = inspect.signature(method)
+        parameters = [one.replace(annotation=one.empty) for one in signature.parameters.values()]
+        plain = str(signature.replace(parameters=parameters, return_annotation=signature.empty))
+        text = f"{method.__name__}($self, {plain[1:]}\n--\n\n{inspect.getdoc(method) or ''}"
+        made = _Method(method.__name__.encode(), address, _FASTCALL | _KEYWORDS, text.encode())
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))  # functions read it when they end, at exit after this module
+        _methods[key] = made
+    return _methods[key]
+
+
+def emit_entry(module: ir.Module) -> None:
+    """Add `kg_entry` to a module that has the contexts, the tables and the arrays."""
+    _emit_try(module)
+    made, build = emit.function(module, ENTRY, PTR, [PTR, PTR, I64, PTR])
+    this, args, count, keywords = made.args
+    slow, given = made.append_basic_block("slow"), emit.space(build, MOST_TENSORS)
+    table = _table(build, this, count, slow)
+    with emit.loop(build, number(0), count) as index:
+        emit.store(build, emit.load(build, at(build, args, index)), at(build, given, index))
+    result = emit.call(build, _TRY, PTR, table, given, args, keywords)
+    with emit.loop(build, number(0), count) as index:
+        one = emit.load(build, at(build, given, index), PTR)
+        converted = build.icmp_signed("!=", one, emit.load(build, at(build, args, index), PTR))
+        with build.if_then(converted, likely=False):
+            python(build, VOID, abi.RELEASE, one)
+    emit.need(build, build.icmp_signed("!=", result, _handed_over()), slow)
+    build.ret(result)
+    build.position_at_end(slow)
+    method = python(build, PTR, abi.TUPLE_ITEM, this, number(1))
+    build.ret(python(build, PTR, abi.CALL, method, args, count, keywords))
+
+
+def _handed_over() -> ir.Value:
+    """What `kg_try` returns where the method must serve: no address of an object."""
+    return number(1).inttoptr(PTR)
+
+
+def _table(build: ir.IRBuilder, this: ir.Value, count: ir.Value, slow: ir.Block) -> ir.Value:
+    """The table, if there is one and it is for so many inputs."""
+    holder = python(build, PTR, abi.TUPLE_ITEM, this, number(0))
+    table = build.inttoptr(emit.atomic_load(build, emit.load(build, field(build, holder, abi.DATA), PTR)), PTR)
+    emit.need(build, emit.not_zero(build, table), slow)
+    emit.need(build, build.icmp_signed("==", count, word(build, table, tables.INPUTS)), slow)
+    return table
+
+
+def _emit_try(module: ir.Module) -> None:
+    """The call itself. Where an input had to be converted, the new array takes its place in `given`."""
+    made, build = emit.function(module, _TRY, PTR, [PTR, PTR, PTR, PTR], internal=True)
+    table, given, args, keywords = made.args
+    decline, slow = made.append_basic_block("decline"), made.append_basic_block("slow")
+    key, addresses, objects = (emit.space(build, words) for words in (MOST_SIZES, MOST_TENSORS, MOST_TENSORS))
+    _check_inputs(build, table, given, key, addresses, slow)
+    context = emit.call(build, TAKE, PTR, word(build, table, tables.CONTEXTS, PTR), key)
+    emit.need(build, emit.not_zero(build, context), slow)
+    results = at(build, addresses, word(build, table, tables.INPUTS))
+    with build.if_else(emit.is_zero(build, keywords)) as (new, into):
+        with new:
+            ready = emit.call(build, RESULTS, I64, table, context, objects, results, emit.space(build, 1))
+            with build.if_then(emit.is_zero(build, ready), likely=False):
+                emit.call(build, SWAP, I64, context, number(BUSY), number(IDLE))
+                build.ret(NULL)
+        with into:
+            target = emit.load(build, at(build, args, word(build, table, tables.INPUTS)), PTR)
+            out = emit.call(build, OUT, PTR, table, context, given, target, keywords, results)
+            emit.need(build, emit.not_zero(build, out), decline)
+            emit.store(build, build.ptrtoint(out, I64), objects)
+    status = _run(build, table, context, addresses)
+    with build.if_then(emit.not_zero(build, status), likely=False):
+        emit.call(build, DROP, VOID, objects, word(build, table, tables.OUTPUTS))
+        build.branch(decline)
+    emit.call(build, UPDATE, VOID, table, context)
+    emit.call(build, SWAP, I64, context, number(BUSY), number(IDLE))
+    build.ret(emit.call(build, PACKED, PTR, table, objects, results))
+    build.position_at_end(decline)
+    emit.call(build, SWAP, I64, context, number(BUSY), number(IDLE))
+    build.branch(slow)
+    build.position_at_end(slow)
+    build.ret(_handed_over())
+
+
+def _check_inputs(
+    build: ir.IRBuilder, table: ir.Value, given: ir.Value, key: ir.Value, addresses: ir.Value, slow: ir.Block
+) -> None:
+    """Go on if all inputs are as the table says and the weights are ready; fills in the key and the addresses."""
+    tables.new_key(build, table, key)
+    with emit.loop(build, number(0), word(build, table, tables.INPUTS)) as index:
+        place = at(build, given, index)
+        tensor = tables.record(build, word(build, table, tables.GIVEN, PTR), index)
+        is_array = emit.call(build, IS_ARRAY, I64, emit.load(build, place, PTR), tensor, number(ARRAYS_LIKE, I32))
+        with build.if_then(emit.is_zero(build, is_array), likely=False):
+            converted = emit.call(build, CONVERTED, PTR, emit.load(build, place, PTR), tensor)
+            emit.need(build, emit.not_zero(build, converted), slow)
+            emit.store(build, converted, place)
+        array = emit.load(build, place, PTR)
+        fits = emit.call(build, FIT, I64, tensor, emit.load(build, field(build, array, abi.DIMS), PTR), key)
+        emit.need(build, emit.not_zero(build, fits), slow)
+        emit.store(build, emit.load(build, field(build, array, abi.DATA)), at(build, addresses, index))
+    fresh = emit.call(build, FRESH, I64, word(build, table, tables.WEIGHTS, PTR))
+    emit.need(build, emit.not_zero(build, fresh), slow)
+
+
+def _run(build: ir.IRBuilder, table: ir.Value, context: ir.Value, addresses: ir.Value) -> ir.Value:
+    """Run the plan, without the GIL if it takes long; the status."""
+    status = emit.variable(build, I64, number(0))
+    with build.if_else(emit.is_zero(build, word(build, context, LONG)), likely=True) as (short, long):
+        with short:
+            emit.store(build, emit.call(build, COMPUTE, I64, table, context, addresses), status)
+        with long:
+            thread = python(build, PTR, abi.SAVE_THREAD)
+            emit.store(build, emit.call(build, COMPUTE, I64, table, context, addresses), status)
+            python(build, VOID, abi.RESTORE_THREAD, thread)
+    return emit.load(build, status)
