@@ -129,7 +129,7 @@ def _note(graph: Graph, node: Node, group: Group) -> None:
 
 def joins(graph: Graph, node: Node, readers: list[str], group: Group) -> bool:
     """Whether a node, all of whose readers are in the group, may be computed inside it."""
-    if len(group.members) >= MOST_MEMBERS or len(_inputs(graph, group)) >= MOST_INPUTS:
+    if len(group.members) >= MOST_MEMBERS or len(_inputs(graph, group)) >= MOST_INPUTS or _is_view(graph, group.root):
         return False
     if any(not reads_elements(graph, reader, node.name) for reader in readers):
         return False
