@@ -76,21 +76,32 @@ def _add_bench(commands: Any) -> None:
     bench = commands.add_parser(
         "bench",
         help="compile models and measure them",
-        description="Compile a model, or the built-in ones, and measure calls and gradients beside numpy.",
+        description="Compile a model, or built-in ones, and measure calls and gradients beside others that compute\n"
+        "the same. Each contestant has a process of its own, and they take turns.",
         epilog="examples:\n"
-        "  kgraph bench                                  six small models, one by one\n"
+        "  kgraph bench                                  six small models beside numpy\n"
         "  kgraph bench model.py:build --batch 1,256     your own\n"
-        "  kgraph bench --vs jax --threads 1             beside jax, which kgraph[bench] installs",
+        "  kgraph bench 'mlp 64-64-10' --vs jax,torch    a built-in one beside others, which kgraph[bench] installs\n"
+        "  kgraph bench --all --vs all --json            the full comparison\n"
+        "  kgraph bench model.py:build --profile         the time of each kernel",
         formatter_class=RawDescriptionHelpFormatter,
     )
-    bench.add_argument("model", nargs="?", metavar="MODEL", help=f"{MODEL_HELP}; default: the built-in models")
-    bench.add_argument("--batch", type=batches, default=(1, 32), metavar="N,...", help="batch sizes (default: 1,32)")
+    bench.add_argument("model", nargs="?", metavar="MODEL",
+                       help=f"{MODEL_HELP}; or the name of a built-in one (default: six of these)")  # fmt: skip
+    bench.add_argument("--all", action="store_true", help="all built-in models, each with batch sizes of its own")
+    bench.add_argument("--batch", type=batches, metavar="N,...", help="batch sizes (default: 1,32)")
+    bench.add_argument("--mode", type=modes, default=("forward", "grad"), metavar="MODE,...",
+                       help="forward: the outputs; grad: the loss and all gradients; default: both. There is no mode "
+                       "for steps of an optimizer, as kgraph has none yet")  # fmt: skip
     bench.add_argument("--loss", default="mse", help="the loss whose gradient is measured (default: mse)")
     bench.add_argument("--seconds", type=positive_seconds, default=0.3, metavar="S",
                        help="for how long each call is measured (default: 0.3)")  # fmt: skip
     bench.add_argument("--threads", type=positive, metavar="N",
-                       help="threads for the kernels, CPUs for the process (default: all)")  # fmt: skip
-    bench.add_argument("--vs", metavar="NAME,...", help="measure these beside kgraph and numpy: jax")
+                       help="threads for the kernels, CPUs for each process (default: all)")  # fmt: skip
+    bench.add_argument("--vs", default="", metavar="NAME,...",
+                       help="measure these beside kgraph: numpy (default), keras, jax, torch, torch-compile, "
+                       "onnxruntime, openvino; or all that are installed")  # fmt: skip
+    bench.add_argument("--profile", action="store_true", help="measure the kernels one by one, and no peers")
     bench.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     bench.set_defaults(run=run_bench)
 
@@ -118,11 +129,7 @@ def _add_show(commands: Any) -> None:
 
 def run_bench(options: Namespace) -> int:
     """`kgraph bench`."""
-    command = import_module("kgraph.bench.command")
-    if not options.model:
-        return command.run(options)
-    model = model_at(options.model)
-    return command.run(options, options.model.replace("\\", "/").rpartition("/")[2], model)
+    return import_module("kgraph.bench.command").run(options)
 
 
 def run_show(options: Namespace) -> int:
@@ -155,6 +162,15 @@ def batches(text: str) -> tuple[int, ...]:
     """ "1,32" as numbers."""
     found = tuple(positive(part) for part in text.split(","))
     return tuple(dict.fromkeys(found))
+
+
+def modes(text: str) -> tuple[str, ...]:
+    """ "forward,grad" as names."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in found:
+        if name not in ("forward", "grad"):
+            raise ArgumentTypeError(f"{name!r} is no mode: forward or grad")
+    return found
 
 
 def positive(text: str) -> int:

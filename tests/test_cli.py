@@ -51,21 +51,30 @@ def test_bench_prints_one_json_document(model_file: Path, capsys: pytest.Capture
     found = capsys.readouterr()
     assert status == 0, found.err
     document = json.loads(found.out)
-    assert [row["batch"] for row in document["rows"]] == [1, 3]
+    assert [(row["batch"], row["mode"]) for row in document["rows"]] == [
+        (batch, mode) for batch in (1, 3) for mode in ("forward", "grad")
+    ]
     for row in document["rows"]:
-        assert row["operations"] == row["batch"] * (2 * 4 * 3 + 3 + 3)
-        assert 0 < row["call"]["median_s"] <= row["call"]["p95_s"]
-        assert row["gradient"]["median_s"] > 0 and row["compile_s"] > 0
-        assert row["memory_bytes"]["weights"] == 4 * (4 * 3 + 3)
-        assert row["peers"]["numpy"]["call_ratio"] > 0
-        assert row["peers"]["numpy"]["call_difference"] < 1e-5
-        assert row["peers"]["numpy"]["gradient_difference"] < 1e-5
+        assert row["mode"] == "grad" or row["operations"] == row["batch"] * (2 * 4 * 3 + 3 + 3)
+        assert 0 < row["kgraph"]["median_s"] <= row["kgraph"]["p95_s"]
+        assert row["compile_s"] > 0 and row["memory_bytes"]["weights"] == 4 * (4 * 3 + 3)
+        assert row["best"] == "numpy" and row["ratio"] == row["peers"]["numpy"]["ratio"] > 0
+        assert row["peers"]["numpy"]["difference"] < 1e-5
+    assert document["geometric_means"]["forward"]["numpy"] > 0
 
 
 def test_bench_prints_a_table(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", f"{model_file}:build", "--batch", "2", "--seconds", "0.01"]) == 0
     shown = capsys.readouterr().out
-    for word in ("batch", "compile", "call", "p95", "items/s", "GFLOP/s", "gradient", "memory", "numpy", "ratio"):
+    for word in ("batch", "compile", "kgraph", "p95", "items/s", "GFLOP/s", "grad", "memory", "numpy", "ratio"):
+        assert word in shown
+
+
+def test_bench_profiles_the_kernels(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench", f"{model_file}:build", "--batch", "2", "--seconds", "0.001", "--threads", "1", "--profile"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    for word in ("tiny_model.py:build, batch 2, forward", "kernel", "hidden", "of peak", "GB/s", "multiply-adds"):
         assert word in shown
 
 
@@ -157,7 +166,9 @@ def test_a_broken_file_is_one_line(source: str, said: str, tmp_path: Path, capsy
         ("bench --seconds -1", "--seconds"),
         ("bench --seconds nan", "--seconds"),
         ("bench --threads none", "--threads"),
-        ("bench --vs abacus", "--vs knows numpy, jax, and not 'abacus'"),
+        ("bench --vs abacus", "and not 'abacus'"),
+        ("bench --mode step", "'step' is no mode: forward or grad"),
+        ("bench --all --batch 3", "--all has models and batch sizes of its own"),
         ("show", "MODEL"),
         ("show x.py:f --format pdf", "--format"),
         ("show x.py:f --after fuse --format asm", "--after goes with --format text or dot"),

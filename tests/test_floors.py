@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 TABLE = """
     9  __init__  __main__  cli  locate  bench
     8  models  training  callbacks  saving  utils
-    7  compile  executable  lower  differentiate  arrays
+    7  compile  executable  direct  jitted  lower  differentiate  arrays
     6  codegen
     5  layers  initializers  losses  metrics  optimizers  activations  backend  |  rewrite  autodiff  passes
     5  regularizers  constraints  random
@@ -37,8 +37,12 @@ IMPORTED_WHEN_USED = {
     "ml_dtypes": "an extra, kgraph[half]",
     "keras": "the judge of the tests and a rival in the bench, not a dependency",
     "jax": "an extra, kgraph[bench]",
+    "torch": "an extra, kgraph[bench]",
+    "onnx": "an extra, kgraph[bench]",
+    "onnxruntime": "an extra, kgraph[bench]",
+    "openvino": "an extra, kgraph[bench]",
+    "subprocess": "helpers that compile; a kernel found in the cache needs none",
     "resource": "Windows does not have it",
-    "threadpoolctl": "an extra, kgraph[bench]",
     "opt_einsum": "only a product of three operands needs it, and importing kgraph stays quick",
     "rich": "only tables on a terminal need it, and importing kgraph stays quick",
 }

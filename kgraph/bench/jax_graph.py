@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from kgraph.bench.idioms import specialised
 from kgraph.evaluate import bind_sizes
 from kgraph.ir import LEAVES, Graph
-from kgraph.sizes import resolve
 
 # Called in jax.numpy as in kgraph: the arguments by position, the attributes by name.
 ALIKE = (
@@ -68,7 +68,8 @@ ROWS: dict[str, Callable[..., Any]] = {
     "erfinv": lax.erf_inv,
     "stop_gradient": lax.stop_gradient,
     "cast": lambda x, dtype: x.astype(dtype),
-    "size": lambda dim: jnp.int32(dim),
+    "softmax": lambda x, axes: jax.nn.softmax(x, axes),
+    "log_softmax": lambda x, axes: jax.nn.log_softmax(x, axes),
     "einsum": lambda *operands, spec: jnp.einsum(spec, *operands),
     "slice": _slice,
     "pad": _pad,
@@ -83,25 +84,24 @@ ROWS: dict[str, Callable[..., Any]] = {
 
 def unknown_ops(graph: Graph) -> list[str]:
     """The ops of a graph that have no row here."""
-    return sorted({node.op for node in graph if node.op not in LEAVES} - ROWS.keys())
+    return sorted({node.op for node in graph if node.op not in (*LEAVES, "size")} - ROWS.keys())
 
 
-def run(graph: Graph, sizes: Mapping[str, int], params: Mapping[str, Any], arguments: Sequence[Any]) -> list[Any]:
+def run(graph: Graph, params: Mapping[str, Any], arguments: Sequence[Any]) -> list[Any]:
     """The outputs; called by jax on tracers."""
     values = {**params, **dict(zip(graph.inputs, arguments, strict=True))}
     for node in graph:
         if node.op == "const":
             values[node.name] = jnp.asarray(node.attrs["value"])
         elif node.name not in values:
-            attrs = {key: resolve(value, sizes) for key, value in node.attrs.items()}
-            values[node.name] = ROWS[node.op](*(values[name] for name in graph.arguments(node.name)), **attrs)
+            values[node.name] = ROWS[node.op](*(values[name] for name in graph.arguments(node.name)), **node.attrs)
     return [values[name] for name in graph.outputs]
 
 
 def forward(graph: Graph, arguments: Sequence[np.ndarray]) -> Callable[[], Any]:
     """A call that computes the outputs and waits for them."""
-    sizes = bind_sizes(graph, [one.shape for one in arguments])
-    compiled = jax.jit(partial(run, graph, sizes))
+    graph = specialised(graph, bind_sizes(graph, [one.shape for one in arguments]))
+    compiled = jax.jit(partial(run, graph))
     params, given = _params(graph), [jnp.asarray(one) for one in arguments]
     return lambda: jax.block_until_ready(compiled(params, given))
 
@@ -111,13 +111,13 @@ def gradient(graph: Graph, arguments: Sequence[np.ndarray], weights: Sequence[st
 
     A name that is no param of the graph has no influence on the loss, and gets the gradient 0.
     """
-    sizes = bind_sizes(graph, [one.shape for one in arguments])
+    graph = specialised(graph, bind_sizes(graph, [one.shape for one in arguments]))
     params, given = _params(graph), [jnp.asarray(one) for one in arguments]
     wanted = [params.get(name, jnp.float32(0)) for name in weights]
     others = {name: value for name, value in params.items() if name not in weights}
 
     def loss(values: list[Any], rest: Mapping[str, Any], inputs: list[Any]) -> Any:
-        return run(graph, sizes, {**rest, **dict(zip(weights, values, strict=True))}, inputs)[0]
+        return run(graph, {**rest, **dict(zip(weights, values, strict=True))}, inputs)[0]
 
     compiled = jax.jit(jax.value_and_grad(loss))
 

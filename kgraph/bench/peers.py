@@ -1,78 +1,212 @@
-"""The others: ways to compute the same graph that a model is measured beside. A new one is a row in PEERS."""
+"""Who is measured: kgraph, and other ways to compute the same graph. A new one is a row in PEERS.
+
+Each gets its natural form: idioms.py names what it has functions for, weights lie as it likes them, and inputs are
+arrays of its own where that is how it is used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+import kgraph
+from kgraph import tree
+from kgraph.bench.case import Case
 from kgraph.errors import ArgumentError, MissingExtraError
 from kgraph.evaluate import evaluate
-from kgraph.ir import Graph
 
-
-@dataclass(frozen=True)
-class Case:
-    """What all contestants compute, as op graphs before fusion, and the numbers they are given."""
-
-    forward: Graph
-    inputs: Sequence[np.ndarray]
-    loss: Graph  # the same up to the loss, which is its one output; its inputs are the model's and the targets
-    backward: Graph  # the loss and its gradients
-    weights: Sequence[str]  # the nodes of `loss` that gradients are asked for, in order
-    targets: Sequence[np.ndarray]
-
-
-@dataclass(frozen=True)
-class Contestant:
-    """One way to compute a case: calls without arguments, that return when the numbers are there."""
-
-    name: str
-    call: Callable[[], Any]
-    gradient: Callable[[], Any] | None  # the loss, then the gradients
-    flat: Callable[[Any], list[np.ndarray]] = field(default=lambda outputs: [np.asarray(one) for one in outputs])
+OURS = "kgraph"
+Call = Callable[[], Any]
 
 
 class UnknownHere(Exception):
     """A peer cannot compute a case; the message says why."""
 
 
-def numpy_peer(case: Case) -> Contestant:
+@dataclass(frozen=True)
+class Calls:
+    """One way or several to compute a case: calls without arguments, that return when the numbers are there."""
+
+    ways: Mapping[str, Call]
+    flat: Callable[[Any], list[np.ndarray]] = field(default=lambda found: [np.asarray(one) for one in found])
+    within: Callable[[], AbstractContextManager[Any]] = nullcontext  # what the calls are made inside of
+
+
+@dataclass(frozen=True)
+class Peer:
+    """How a peer is made for a case, and the packages it needs."""
+
+    make: Callable[[Case, str, int], Calls]  # (case, mode, threads); raises UnknownHere
+    packages: Sequence[str]
+    modes: Sequence[str] = ("forward", "grad")
+
+    @property
+    def missing(self) -> list[str]:
+        """The packages that are not installed."""
+        return [name for name in self.packages if find_spec(name) is None]
+
+    @property
+    def version(self) -> str:
+        """Of the package that computes, which is named first."""
+        return metadata.version(self.packages[0])
+
+
+def kgraph_peer(case: Case, mode: str, threads: int) -> Calls:
+    """Arrays in, new arrays out."""
+
+    def flat(outputs: Any) -> list[np.ndarray]:
+        nested = outputs if isinstance(outputs, (list, tuple)) else tree.flatten(outputs)
+        return [np.asarray(one) for one in tree.flatten(list(nested))]
+
+    if mode == "forward":
+        call = partial(kgraph.compile(case.model, threads=threads), *case.inputs)
+        return Calls({"": call}, flat)
+    compiled = kgraph.compile(case.model, loss=case.task.loss, threads=threads)
+    inputs: Any = case.inputs[0] if len(case.inputs) == 1 else list(case.inputs)
+    targets: Any = case.targets[0] if len(case.targets) == 1 else list(case.targets)
+    return Calls({"": partial(compiled.value_and_grad, inputs, targets)}, flat)
+
+
+def numpy_peer(case: Case, mode: str, threads: int) -> Calls:
     """numpy, one op after the other: what a graph means."""
-    return Contestant(
-        "numpy",
-        lambda: evaluate(case.forward, case.inputs)[0],
-        lambda: evaluate(case.backward, [*case.inputs, *case.targets])[0],
-    )
+    if mode == "forward":
+        return Calls({"": lambda: evaluate(case.forward, case.inputs)[0]})
+    return Calls({"": lambda: evaluate(case.backward, [*case.inputs, *case.targets])[0]})  # type: ignore[arg-type]
 
 
-def jax_peer(case: Case) -> Contestant:
+def jax_peer(case: Case, mode: str, threads: int) -> Calls:
     """The same ops with jax.numpy, compiled whole by jax.jit, given arrays that are jax's already."""
     from kgraph.bench import jax_graph
 
-    unknown = jax_graph.unknown_ops(case.loss)
-    if unknown:
-        raise UnknownHere(f"jax is not told how to compute {', '.join(unknown)}")
-    call = jax_graph.forward(case.forward, case.inputs)
-    gradient = jax_graph.gradient(case.loss, [*case.inputs, *case.targets], case.weights)
-    return Contestant("jax", call, gradient)
+    check_known("jax", jax_graph.unknown_ops, case, mode)
+    if mode == "forward":
+        return Calls({"": jax_graph.forward(case.forward, case.inputs)})
+    assert case.loss is not None
+    return Calls({"": jax_graph.gradient(case.loss, [*case.inputs, *case.targets], case.weights)})
 
 
-PEERS: dict[str, Callable[[Case], Contestant]] = {"numpy": numpy_peer, "jax": jax_peer}
+def keras_peer(case: Case, mode: str, threads: int) -> Calls:
+    """The model rebuilt in Keras with the jax backend."""
+    from kgraph.bench import keras_model
+
+    try:
+        rebuilt = keras_model.Rebuilt(case.model, case.layers)
+    except keras_model.Unknown as error:
+        raise UnknownHere(f"keras is not told how to build {error}") from error
+    if mode == "forward":
+        return Calls(keras_model.forward(rebuilt, case.inputs), lambda found: tree_of_arrays(found))
+    if not isinstance(case.task.loss, str):
+        raise UnknownHere("keras wants a loss by its name")
+    weights = list(case.model.trainable_variables)
+    call, flat = keras_model.gradient(rebuilt, case.inputs, case.targets, weights, case.task.loss)
+    return Calls({"": call}, flat)
+
+
+def tree_of_arrays(found: Any) -> list[np.ndarray]:
+    """One output, or a list of them, as arrays."""
+    return [np.asarray(one) for one in (found if isinstance(found, (list, tuple)) else [found])]
+
+
+def torch_peer(case: Case, mode: str, threads: int, compiled: bool = False) -> Calls:
+    """torch's functions one after the other, or the same compiled by torch.compile; tensors in, tensors out."""
+    import torch
+
+    from kgraph.bench import torch_graph
+
+    torch.set_num_threads(threads)
+    check_known("torch", torch_graph.unknown_ops, case, mode)
+    if mode == "forward":
+        make = partial(torch_graph.forward, case.forward, case.inputs)
+        ways = {"compiled": make(True), "frozen": make(True, True)} if compiled else {"": make()}
+        within = torch.no_grad if compiled else torch.inference_mode
+        return Calls(ways, lambda found: [one.detach().numpy() for one in found], within)
+    assert case.loss is not None
+    arguments = [*case.inputs, *case.targets]
+    return Calls(*torch_graph.gradient(case.loss, arguments, case.weights, compiled))
+
+
+def onnxruntime_peer(case: Case, mode: str, threads: int) -> Calls:
+    """An inference session; arrays in, arrays out."""
+    import onnxruntime
+
+    from kgraph.bench import onnx_graph
+
+    check_known("ONNX", onnx_graph.unknown_ops, case, mode)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    made = onnx_graph.model(case.forward, case.inputs)
+    session = onnxruntime.InferenceSession(made, options, providers=["CPUExecutionProvider"])
+    given = {f"in{number}": one for number, one in enumerate(case.inputs)}
+    names = {one.name for one in session.get_inputs()}
+    return Calls({"": partial(session.run, None, {name: one for name, one in given.items() if name in names})})
+
+
+def openvino_peer(case: Case, mode: str, threads: int) -> Calls:
+    """A model compiled for one request at a time, all in float32; arrays in, arrays out."""
+    import openvino
+
+    from kgraph.bench import onnx_graph
+
+    check_known("ONNX", onnx_graph.unknown_ops, case, mode)
+    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    core = openvino.Core()
+    read = core.read_model(onnx_graph.model(case.forward, case.inputs))
+    compiled = core.compile_model(read, "CPU", hints)
+    given: Any = case.inputs[0]
+    if len(case.inputs) > 1:
+        given = {f"in{number}": one for number, one in enumerate(case.inputs)}
+    count = len(compiled.outputs)
+    return Calls({"": partial(compiled, given)}, lambda found: [np.asarray(found[number]) for number in range(count)])
+
+
+def check_known(name: str, unknown: Callable[[Any], list[str]], case: Case, mode: str) -> None:
+    """UnknownHere if the graph has ops that the peer's table lacks."""
+    found = unknown(case.forward if mode == "forward" else case.loss)
+    if found:
+        raise UnknownHere(f"{name} is not told how to compute {', '.join(found)}")
+
+
+PEERS: dict[str, Peer] = {
+    "numpy": Peer(numpy_peer, ("numpy",)),
+    "keras": Peer(keras_peer, ("keras", "jax")),
+    "jax": Peer(jax_peer, ("jax",)),
+    "torch": Peer(torch_peer, ("torch",)),
+    "torch-compile": Peer(partial(torch_peer, compiled=True), ("torch",)),
+    "onnxruntime": Peer(onnxruntime_peer, ("onnxruntime", "onnx"), ("forward",)),
+    "openvino": Peer(openvino_peer, ("openvino", "onnx"), ("forward",)),
+}
+EVERY = {OURS: Peer(kgraph_peer, (OURS,)), **PEERS}
 
 
 def peers_named(text: str) -> list[str]:
-    """The peers of a list such as "jax,numpy"; numpy is always there, and first.
+    """The peers of a list such as "jax,torch"; those installed but for numpy if it is "all", numpy alone if it is "".
 
     ArgumentError for a name that is none; MissingExtraError for a package that is not installed.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()] or ["numpy"]
+    if names == ["all"]:
+        return [name for name, peer in PEERS.items() if name != "numpy" and not peer.missing]
     for name in names:
         if name not in PEERS:
-            raise ArgumentError(f"--vs knows {', '.join(PEERS)}, and not {name!r}")
-        if find_spec(name) is None:
-            raise MissingExtraError(f"--vs {name} needs the package {name}: pip install kgraph[bench]")
-    return list(dict.fromkeys(["numpy", *names]))
+            raise ArgumentError(f"--vs knows all, {', '.join(PEERS)}, and not {name!r}")
+        for package in PEERS[name].missing:
+            raise MissingExtraError(f"--vs {name} needs the package {package}: pip install kgraph[bench]")
+    return list(dict.fromkeys(names))
+
+
+def not_installed() -> list[str]:
+    """A line for each peer that "all" leaves out."""
+    return [
+        f"{name} was left out: {' and '.join(peer.missing)} is not installed; pip install kgraph[bench] brings it"
+        for name, peer in PEERS.items()
+        if peer.missing
+    ]

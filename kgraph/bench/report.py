@@ -1,4 +1,4 @@
-"""What was measured, as a table for people and as a document for programs."""
+"""What was measured, as tables for people, as a document for programs, and as Markdown for documents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -15,18 +15,17 @@ from rich.measure import Measurement
 from rich.table import Table
 
 import kgraph
-from kgraph import config
-from kgraph.bench.measure import Rival, Row
+from kgraph.bench.limits import Limits
+from kgraph.bench.measure import Result, Row, means
+from kgraph.bench.peers import PEERS
+from kgraph.bench.profile import Profile, entry
 from kgraph.bench.timing import Sample
-from kgraph.bench.work import peak_of_process
 from kgraph.codegen.native.host import host
 
 WIDTH = 200  # of a table that goes into a file or a pipe
+ROUNDED_UP = 0.9995  # what three digits show as 1
 
 Column = tuple[str, Callable[[Row], str]]  # the head, and what stands below it
-
-
-ROUNDED_UP = 0.9995  # what three digits show as 1
 
 
 def duration(seconds: float) -> str:
@@ -45,61 +44,185 @@ def quantity(number: float) -> str:
     return f"{number:.3g} "
 
 
-def tables(rows: Sequence[Row], peers: Sequence[str], width: int) -> list[Table]:
-    """One table, with a line for each model and batch size; where that is too wide, one for each group of columns."""
-    groups = [_own_columns(), *(_peer_columns(name) for name in peers)]
-    whole = _table(rows, [column for group in groups for column in group])
-    options = Console(width=1000).options
-    if Measurement.get(Console(width=1000), options, whole).maximum <= width:
-        return [whole]
-    return [_table(rows, group) for group in groups]
+def times(ratio: float | None) -> str:
+    """1.25x; a dash for nothing."""
+    return "-" if ratio is None else f"{ratio:.2f}x"
 
 
-def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for head in ("model", "batch", *(name for name, _ in columns)):
-        made.add_column(head, justify="left" if head == "model" else "right", no_wrap=head != "model")
+# tables -----------------------------------------------------------------------------------------------------------
+
+
+def own_columns(mode: str) -> list[Column]:
+    """What is told of kgraph alone."""
+    return [
+        ("compile", lambda row: duration(row.facts["compile_s"][mode])),
+        ("p95", lambda row: duration(row.ours.p95)),
+        ("items/s", lambda row: quantity(row.task.batch / row.ours.median)),
+        ("GFLOP/s", lambda row: f"{row.gflops:.3g}"),
+        ("memory", lambda row: f"{quantity(row.facts['memory_bytes']['total'])}B"),
+    ]
+
+
+def columns(mode: str, peers: Sequence[str]) -> list[Column]:
+    """kgraph's time and those of the peers."""
+    return [
+        ("kgraph", lambda row: duration(row.ours.median)),
+        ("±", lambda row: f"{100 * row.ours.spread:.0f}%"),
+        *((name, peer_cell(name)) for name in peers if mode in PEERS[name].modes),
+        ("best", lambda row: row.best or "-"),
+        ("ratio", lambda row: times(row.ratio)),
+    ]
+
+
+def peer_cell(name: str) -> Callable[[Row], str]:
+    """What a peer's column shows of a row."""
+
+    def cell(row: Row) -> str:
+        one = row.peers.get(name)
+        if one is None or one.absent:
+            return "-"
+        return duration(one.sample.median) if one.sample else "failed"
+
+    return cell
+
+
+def tables(rows: Sequence[Row], mode: str, peers: Sequence[str], width: int) -> list[Table]:
+    """One mode's table; several with some of the columns each where that is too wide."""
+    groups: list[list[Column]] = [[]]
+    wide = Console(width=1000)
+    for column in (*columns(mode, peers), *own_columns(mode)):
+        tried = table(rows, mode, peers, [*groups[-1], column])
+        if groups[-1] and Measurement.get(wide, wide.options, tried).maximum > width:
+            groups.append([])
+        groups[-1].append(column)
+    return [table(rows, mode, peers, group) for group in groups]
+
+
+def table(rows: Sequence[Row], mode: str, peers: Sequence[str], shown: Sequence[Column]) -> Table:
+    """These columns, and below them the geometric means of the ratios."""
+    mean = means(rows, peers).get(mode, {})
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=mode, title_justify="left")
+    made.show_footer = len(rows) > 1 and any(head in (*peers, "ratio") for head, _ in shown)
+    made.add_column("model", "mean ratio", no_wrap=True)
+    made.add_column("batch", justify="right")
+    for head, _ in shown:
+        foot = times(mean.get("best" if head == "ratio" else head)) if head in (*peers, "ratio") else ""
+        made.add_column(head, foot, justify="right", no_wrap=True)
     for row in rows:
-        made.add_row(row.model, str(row.batch), *(cell(row) for _, cell in columns))
+        made.add_row(row.task.name, str(row.task.batch), *(cell(row) for _, cell in shown))
     return made
 
 
-def _own_columns() -> list[Column]:
-    return [
-        ("compile", lambda row: duration(row.compiled.forward_seconds)),
-        ("call", lambda row: duration(row.call.median)),
-        ("p95", lambda row: duration(row.call.p95)),
-        ("items/s", lambda row: quantity(row.items_per_second)),
-        ("GFLOP/s", lambda row: f"{row.gflops:.3g}"),
-        ("gradient", lambda row: duration(row.gradient.median)),
-        ("memory", lambda row: f"{quantity(row.memory.total)}B"),
-    ]
-
-
-def _peer_columns(name: str) -> list[Column]:
-    def time(sample: Sample | None) -> str:
-        return duration(sample.median) if sample else "-"
-
-    def ratio(theirs: Sample | None, ours: Sample) -> str:
-        return f"{theirs.median / ours.median:.1f}x" if theirs else "-"
-
-    return [
-        (name, lambda row: time(row.rivals[name].call)),
-        ("ratio", lambda row: ratio(row.rivals[name].call, row.call)),
-        (f"{name} grad", lambda row: time(row.rivals[name].gradient)),
-        ("ratio", lambda row: ratio(row.rivals[name].gradient, row.gradient)),
-    ]
-
-
 def caption() -> str:
-    """How to read the table."""
-    peak = peak_of_process()
-    held = f" This process held at most {quantity(peak)}B." if peak else ""
+    """How to read the tables."""
     return (
-        "Times are medians of one call. compile: the forward pass, no kernel cached but those of the models above.\n"
-        "GFLOP/s: of the forward pass, counted on the op graph. gradient: value_and_grad. ratio: theirs over ours.\n"
-        f"memory: weights, the kernels' copies of them, and values in between.{held}"
+        "forward: the model's outputs; grad: value_and_grad. Times are medians of one call; ±: half the distance of "
+        "the quartiles. ratio: the best peer's time over kgraph's; its means are geometric. compile: with no kernel "
+        "cached but those of the models above. GFLOP/s: on the op graph. memory: weights, the kernels' copies of them, "
+        "and values in between, forward."
     )
+
+
+def show_tables(rows: Sequence[Row], peers: Sequence[str]) -> None:
+    """Print what was measured, for the terminal's width, or as wide as need be where there is none."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    console.print(f"kgraph {kgraph.__version__} on {machine()['cpu']}")
+    for mode in dict.fromkeys(row.mode for row in rows):
+        for one in tables([row for row in rows if row.mode == mode], mode, peers, console.width):
+            console.print(one)
+    console.print(caption())
+
+
+def markdown(rows: Sequence[Row], mode: str, peers: Sequence[str]) -> str:
+    """One mode's times in microseconds, as a table for a document; the best of the peers is bold."""
+    rows = [row for row in rows if row.mode == mode]
+    shown = [name for name in peers if mode in PEERS[name].modes]
+    lines = [["model", "batch", "kgraph", *shown, "best / kgraph"]]
+    for row in rows:
+        cells = [microseconds(row.peers.get(name), name == row.best) for name in shown]
+        lines.append([row.task.name, str(row.task.batch), number(row.ours), *cells, times(row.ratio).rstrip("x")])
+    mean = means(rows, peers).get(mode, {})
+    ratios = [times(mean.get(name)).rstrip("x") for name in (*shown, "best")]
+    lines.append(["geometric mean of theirs / kgraph", "", "", *ratios])
+    lines.insert(1, ["---", *["---:"] * (len(lines[0]) - 1)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def microseconds(one: Result | None, best: bool) -> str:
+    """A peer's cell."""
+    if one is None or one.absent:
+        return "-"
+    if one.sample is None:
+        return "failed"
+    return f"**{number(one.sample)}**" if best else number(one.sample)
+
+
+def number(sample: Sample) -> str:
+    """A median in microseconds, with three digits."""
+    micro = sample.median * 1e6
+    return f"{micro:.0f}" if micro >= 100 else f"{micro:.3g}"
+
+
+# profiles ---------------------------------------------------------------------------------------------------------
+
+
+def show_profiles(profiles: Sequence[Profile], limits: Limits) -> None:
+    """Print a table for each profile, and the limits that its shares are of."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    for found in profiles:
+        console.print(profile_table(found, limits))
+    near, far = (limits.bandwidth(size) / 1e9 for size in (limits.in_cache, limits.in_memory))
+    console.print(
+        f"Limits of {limits.threads} threads, measured: {limits.flops / 1e9:.4g} GFLOP/s of float32 multiply-adds; a "
+        f"copy of {near:.4g} GB/s in the cores' caches, {far:.4g} GB/s in memory, read and written. A kernel's share "
+        "is of a copy that touches as many bytes. Kernels run one by one, many times, so that their operands lie in "
+        "the nearest cache."
+    )
+
+
+def profile_table(found: Profile, limits: Limits) -> Table:
+    """The kernels of a program, in order."""
+    title = f"{found.task.name}, batch {found.task.batch}, {found.mode}"
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=title, title_justify="left")
+    made.show_footer = True
+    made.add_column("kernel", f"all kernels; the call takes {duration(found.call.median)}")
+    made.add_column("time", duration(found.total), justify="right")
+    for head in ("share", "GFLOP/s", "of peak", "bytes", "GB/s", "of a copy"):
+        made.add_column(head, justify="right", no_wrap=True)
+    for one in found.kernels:
+        took = one.sample.median
+        rate, speed = one.operations / took, one.bytes / took
+        made.add_row(
+            one.name,
+            duration(took),
+            f"{took / found.total:.0%}",
+            f"{rate / 1e9:.3g}",
+            f"{rate / limits.flops:.0%}",
+            f"{quantity(one.bytes)}B",
+            f"{speed / 1e9:.3g}",
+            f"{speed / limits.bandwidth(one.bytes):.0%}",
+        )
+    return made
+
+
+def profile_document(profiles: Sequence[Profile], limits: Limits) -> str:
+    """Profiles as JSON; times in seconds, rates per second, shares as parts of 1."""
+    copies = {str(size): limits.bandwidth(size) for size in (limits.in_cache, limits.in_memory)}
+    found = {
+        "kgraph": kgraph.__version__,
+        "machine": machine(),
+        "threads": limits.threads,
+        "limits": {"flops": limits.flops, "copied_bytes": copies},
+        "profiles": [entry(one, limits) for one in profiles],
+    }
+    return json.dumps(found, indent=2)
+
+
+# the document ----------------------------------------------------------------------------------------------------
 
 
 def machine() -> dict[str, Any]:
@@ -114,16 +237,18 @@ def machine() -> dict[str, Any]:
     }
 
 
-def document(rows: Sequence[Row], threads: int | None, startup: float) -> str:
-    """Everything, as JSON; times in seconds, memory in bytes."""
+def document(rows: Sequence[Row], peers: Sequence[str], threads: int, notes: Sequence[str] = ()) -> str:
+    """Everything, as JSON; times in seconds, memory in bytes. notes: what was left out, and what went wrong."""
     return json.dumps(
         {
             "kgraph": kgraph.__version__,
             "machine": machine(),
-            "threads": threads or config.num_threads(),
-            "startup_s": startup,
-            "peak_rss_bytes": peak_of_process(),
+            "threads": threads,
+            "startup_s": rows[0].facts["startup_s"] if rows else None,
+            "peers": {name: PEERS[name].version for name in peers},
+            "geometric_means": means(rows, peers),
             "rows": [_entry(row) for row in rows],
+            "notes": list(notes),
         },
         indent=2,
     )
@@ -131,43 +256,33 @@ def document(rows: Sequence[Row], threads: int | None, startup: float) -> str:
 
 def _entry(row: Row) -> dict[str, Any]:
     return {
-        "model": row.model,
-        "batch": row.batch,
-        "compile_s": row.compiled.forward_seconds,
-        "compile_gradient_s": row.compiled.gradient_seconds,
-        "call": _times(row.call),
-        "gradient": _times(row.gradient),
-        "items_per_s": row.items_per_second,
-        "operations": row.operations,
+        "model": row.task.name,
+        "batch": row.task.batch,
+        "mode": row.mode,
+        "kgraph": _times(row.ours),
+        "compile_s": row.facts["compile_s"][row.mode],
+        "items_per_s": row.task.batch / row.ours.median,
+        "operations": row.facts["operations"][row.mode],
         "gflop_per_s": row.gflops,
-        "memory_bytes": {**asdict(row.memory), "total": row.memory.total},
-        "peers": {name: _rival_entry(row, rival) for name, rival in row.rivals.items()},
+        "memory_bytes": row.facts["memory_bytes"],
+        "peak_rss_bytes": row.facts["peak_rss_bytes"],
+        "best": row.best or None,
+        "ratio": row.ratio,
+        "peers": {name: _peer_entry(row, name) for name in row.peers},
     }
 
 
-def _rival_entry(row: Row, rival: Rival) -> dict[str, Any]:
-    if rival.absent:
-        return {"absent": rival.absent}
-    return {
-        "call": _times(rival.call),
-        "gradient": _times(rival.gradient),
-        "call_ratio": rival.call.median / row.call.median if rival.call else None,
-        "gradient_ratio": rival.gradient.median / row.gradient.median if rival.gradient else None,
-        "call_difference": rival.call_difference,
-        "gradient_difference": rival.gradient_difference,
-    }
+def _peer_entry(row: Row, name: str) -> dict[str, Any]:
+    one = row.peers[name]
+    if one.absent or one.failed:
+        return {key: value for key, value in (("absent", one.absent), ("failed", one.failed)) if value}
+    gap = one.difference if isfinite(one.difference) else None  # JSON has no NaN
+    found = {**_times(one.sample), "ratio": row.ratio_of(name), "difference": gap}
+    return {**found, "way": one.way} if one.way else found
 
 
-def _times(sample: Sample | None) -> dict[str, Any] | None:
-    return None if sample is None else {"median_s": sample.median, "p95_s": sample.p95, "calls": sample.calls}
-
-
-def show_tables(rows: Sequence[Row], peers: Sequence[str]) -> None:
-    """Print what was measured, for the terminal's width, or as wide as need be where there is none."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH)
-    console.print(f"kgraph {kgraph.__version__} on {machine()['cpu']}")
-    for one in tables(rows, peers, console.width):
-        console.print(one)
-    console.print(caption())
+def _times(sample: Sample | None) -> dict[str, Any]:
+    if sample is None:
+        return {}
+    percentiles = {f"p{percent}_s": sample.percentile(percent) for percent in (5, 25, 75, 95)}
+    return {"median_s": sample.median, **percentiles, "calls": sample.calls}

@@ -1,20 +1,19 @@
-"""The clock: many calls of several contestants, in alternating rounds."""
+"""The clock: many calls in a row, and what is told of them."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 from math import ceil
 from statistics import median
-from time import perf_counter_ns
+from time import perf_counter, perf_counter_ns, process_time, sleep
 from typing import Any
 
-ROUNDS = 10  # in which the contestants take turns, so that a slow moment of the machine meets all of them
 SHORTEST = 50e-6  # seconds of one sample: the clock itself takes about 50 ns
 WARM_UP = 3  # calls before anything is measured
+WARM_PART = 0.2  # of a turn's time: calls that are not counted, after others had the caches
+QUIET = 0.1  # part of a CPU that a process at rest may use
 
 Call = Callable[[], Any]
 
@@ -24,7 +23,7 @@ class Sample:
     """How long one call took, again and again. Where calls are short, each number is the mean of a few."""
 
     seconds: tuple[float, ...]
-    calls_per_number: int
+    calls_per_number: int = 1
 
     @property
     def median(self) -> float:
@@ -34,8 +33,17 @@ class Sample:
     @property
     def p95(self) -> float:
         """What 95 of 100 numbers stay below, in seconds."""
+        return self.percentile(95)
+
+    @property
+    def spread(self) -> float:
+        """Half the distance of the quartiles, as a part of the median."""
+        return (self.percentile(75) - self.percentile(25)) / 2 / self.median
+
+    def percentile(self, percent: int) -> float:
+        """What so many of 100 numbers stay below, in seconds."""
         ranked = sorted(self.seconds)
-        return ranked[min(len(ranked) - 1, ceil(0.95 * len(ranked)) - 1)]
+        return ranked[min(len(ranked) - 1, max(0, ceil(percent / 100 * len(ranked)) - 1))]
 
     @property
     def calls(self) -> int:
@@ -43,18 +51,11 @@ class Sample:
         return len(self.seconds) * self.calls_per_number
 
 
-def contest(calls: Mapping[str, Call], seconds: float) -> dict[str, Sample]:
-    """Measure each call for about this long (a call that takes longer is still made a few times)."""
-    for call in calls.values():
-        for _ in range(WARM_UP):
-            call()
-    with without_garbage_collection():
-        counts = {name: repetitions(call) for name, call in calls.items()}
-        found: dict[str, list[float]] = {name: [] for name in calls}
-        for _ in range(ROUNDS):
-            for name, call in calls.items():
-                found[name] += one_turn(call, counts[name], seconds / ROUNDS)
-    return {name: Sample(tuple(found[name]), counts[name]) for name in calls}
+def warm_up(call: Call) -> int:
+    """A few calls, and how many make one sample long enough for the clock."""
+    for _ in range(WARM_UP):
+        call()
+    return repetitions(call)
 
 
 def repetitions(call: Call) -> int:
@@ -66,10 +67,15 @@ def repetitions(call: Call) -> int:
 
 
 def one_turn(call: Call, count: int, seconds: float) -> list[float]:
-    """Samples of `count` calls until the time is up; at least one."""
-    end = perf_counter_ns() + seconds * 1e9
+    """Samples of `count` calls until the time is up; at least one, after a call or more that are not counted."""
+    until(perf_counter() + WARM_PART * seconds, call, count)
+    return until(perf_counter() + (1 - WARM_PART) * seconds, call, count)
+
+
+def until(end: float, call: Call, count: int) -> list[float]:
+    """Samples of `count` calls until that moment; at least one."""
     found = [timed(call, count)]
-    while perf_counter_ns() < end:
+    while perf_counter() < end:
         found.append(timed(call, count))
     return found
 
@@ -82,14 +88,11 @@ def timed(call: Call, count: int) -> float:
     return (perf_counter_ns() - start) / (count * 1e9)
 
 
-@contextmanager
-def without_garbage_collection() -> Iterator[None]:
-    """No collection of cycles in the middle of a measurement."""
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+def rest(most: float = 0.25, look: float = 0.003) -> None:
+    """Wait until this process's threads sleep: pools of threads spin for a while, on CPUs that the next one wants."""
+    end = perf_counter() + most
+    while perf_counter() < end:
+        before = process_time()
+        sleep(look)
+        if process_time() - before < QUIET * look:
+            return

@@ -35,10 +35,11 @@ def operations(graph: Graph, sizes: Mapping[str, int]) -> int:
     A contraction of n operands counts n for each combination of its letters (a matrix product 2 * m * n * k), an
     elementwise op one for each element it makes, a reduction one for each it reads; moving data counts nothing.
     """
-    return sum(_operations(graph, node, sizes) for node in graph if node.op not in LEAVES)
+    return sum(operations_of(graph, node, sizes) for node in graph if node.op not in LEAVES)
 
 
-def _operations(graph: Graph, node: Node, sizes: Mapping[str, int]) -> int:
+def operations_of(graph: Graph, node: Node, sizes: Mapping[str, int]) -> int:
+    """The operations of one node."""
     if node.op not in OPS:
         return 0
     arguments = [resolve(graph[name].tensor.shape, sizes) for name in graph.arguments(node.name)]

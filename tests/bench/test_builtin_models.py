@@ -1,26 +1,26 @@
-"""The built-in models: each compiles, and its numbers are numpy's and jax's."""
+"""The built-in models: every cell of the comparison is one, and what is compared is what the models compute."""
 
 from __future__ import annotations
 
 import pytest
 
-from kgraph.bench.measure import Settings, measure
-from kgraph.bench.models import MODELS
-from kgraph.bench.peers import PEERS, peers_named
-from kgraph.errors import ArgumentError
+from kgraph.bench.case import Task, case_of, difference
+from kgraph.bench.models import CELLS, FEW, MODELS, SIZES
+from kgraph.bench.peers import kgraph_peer, numpy_peer
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_agrees_with_its_peers(name: str) -> None:
-    pytest.importorskip("jax")
-    (row,) = measure(name, MODELS[name](), Settings((3,), 0.001, 1, "mse", tuple(PEERS)))
-    assert row.faults == []
-    assert all(not rival.absent and rival.call and rival.gradient for rival in row.rivals.values())
-    assert row.batch == 3 and row.operations > 0 and row.gflops > 0 and row.items_per_second > 0
+def test_every_model_agrees_with_numpy(name: str) -> None:
+    (modes,) = {modes for model, _, modes in CELLS if model == name}
+    case = case_of(Task(name, 3, modes))
+    for mode in modes:
+        ours, theirs = (make(case, mode, 1) for make in (kgraph_peer, numpy_peer))
+        values = [calls.flat(calls.ways[""]()) for calls in (theirs, ours)]
+        assert difference(*values) < 1e-4, mode
 
 
-def test_numpy_is_always_a_peer() -> None:
-    assert peers_named("") == ["numpy"]
-    assert peers_named("jax, numpy") == ["numpy", "jax"]
-    with pytest.raises(ArgumentError, match="abacus"):
-        peers_named("abacus")
+def test_the_comparison_has_every_model() -> None:
+    assert SIZES.keys() == MODELS.keys() and set(FEW) <= MODELS.keys()
+    assert len(CELLS) >= 25
+    assert {batch for _, batch, _ in CELLS} >= {1, 2048}
+    assert all(modes for _, _, modes in CELLS)

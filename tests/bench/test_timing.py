@@ -1,20 +1,19 @@
-"""The clock: samples, rounds, and what is told of them."""
+"""The clock: samples, turns, and what is told of them."""
 
 from __future__ import annotations
 
-import gc
-from itertools import pairwise
-from time import sleep
+from time import perf_counter, sleep
 
 import pytest
 
-from kgraph.bench.timing import ROUNDS, WARM_UP, Sample, contest, repetitions, without_garbage_collection
+from kgraph.bench.timing import WARM_UP, Sample, one_turn, repetitions, rest, warm_up
 
 
-def test_median_and_p95() -> None:
+def test_median_quartiles_and_p95() -> None:
     sample = Sample(tuple(float(n) for n in range(1, 101)), 3)
     assert (sample.median, sample.p95, sample.calls) == (50.5, 95.0, 300)
-    assert Sample((2.0,), 1).p95 == 2.0
+    assert sample.spread == pytest.approx((75 - 25) / 2 / 50.5)
+    assert Sample((2.0,), 1).p95 == 2.0 and Sample((2.0,)).spread == 0
 
 
 def test_short_calls_are_measured_many_at_a_time() -> None:
@@ -22,22 +21,16 @@ def test_short_calls_are_measured_many_at_a_time() -> None:
     assert repetitions(lambda: sleep(0.001)) == 1
 
 
-def test_contestants_take_turns() -> None:
-    order: list[str] = []
-
-    def slow(name: str) -> None:
-        order.append(name)
-        sleep(0.001)
-
-    found = contest({"a": lambda: slow("a"), "b": lambda: slow("b")}, 0.001)
-    turns = order[2 * WARM_UP :]
-    changes = sum(one != other for one, other in pairwise(turns))
-    assert changes >= 2 * ROUNDS - 1
-    assert all(len(sample.seconds) >= ROUNDS and sample.median >= 0.001 for sample in found.values())
+def test_a_turn_begins_with_calls_that_do_not_count() -> None:
+    calls: list[int] = []
+    assert warm_up(lambda: (calls.append(1), sleep(0.001))) == 1 and len(calls) > WARM_UP
+    calls.clear()
+    found = one_turn(lambda: (calls.append(1), sleep(0.001)), 1, 0.02)
+    assert 1 <= len(found) < len(calls)
+    assert len(one_turn(lambda: sleep(0.001), 1, 0.0)) == 1
 
 
-def test_garbage_collection_is_put_back() -> None:
-    with pytest.raises(ZeroDivisionError), without_garbage_collection():
-        assert not gc.isenabled()
-        raise ZeroDivisionError
-    assert gc.isenabled()
+def test_a_process_at_rest_is_not_waited_for_long() -> None:
+    start = perf_counter()
+    rest(most=30.0)
+    assert perf_counter() - start < 20.0
