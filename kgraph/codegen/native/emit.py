@@ -120,10 +120,10 @@ def loop(build: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: int = 1) ->
     build.position_at_end(done)
 
 
-def leave_if(build: ir.IRBuilder, condition: ir.Value, result: ir.Value) -> None:
-    """`if condition: return result`."""
+def leave_if(build: ir.IRBuilder, condition: ir.Value, result: ir.Value | None = None) -> None:
+    """`if condition: return result`; without a result, from a function that has none."""
     with build.if_then(condition):
-        build.ret(result)
+        build.ret(result) if result is not None else build.ret_void()
 
 
 def need(build: ir.IRBuilder, condition: ir.Value, otherwise: ir.Block) -> None:

@@ -116,13 +116,13 @@ print([parallel(task_address, None, 40, 3, 4) for task_address in [ctypes.cast(t
 
 
 def test_where_there_are_no_threads_the_caller_runs_every_chunk(tasks, monkeypatch):
-    monkeypatch.setattr(pool, "_has_threads", lambda cpu: False)
+    monkeypatch.setattr(pool.words, "has_threads", lambda cpu: False)
     text = pool_text()
     assert "pthread" not in text and "syscall" not in text
     assert count(Loaded(text), tasks, 100, 7, 4, times=10)
 
 
-@pytest.mark.skipif(not pool._has_threads(pool.host()), reason="no threads here")
+@pytest.mark.skipif(not pool.words.has_threads(pool.host()), reason="no threads here")
 def test_a_system_that_refuses_threads_costs_only_time(tasks):
     module = ir.Module("refuse")
     _, build = emit.function(module, "test_refuse", I32, [PTR, PTR, PTR, PTR])
