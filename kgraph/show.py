@@ -18,7 +18,8 @@ INFIX = {
 
 def text(graph: Graph) -> str:
     """One line a node, in dataflow order: `name = op(arguments, attributes) : type`."""
-    rows = [(node.name, _right_side(graph, node), types(node.type)) for node in graph if not _is_number(node)]
+    shown = [node for node in graph if not _is_number(node) and not _is_item_of_kernel(graph, node)]
+    rows = [(node.name, _right_side(graph, node), types(node.type)) for node in shown]
     wide = [max((len(row[i]) for row in rows), default=0) for i in (0, 1)]
     lines = [f"  {name:<{wide[0]}} = {right:<{wide[1]}}  : {kind}" for name, right, kind in rows]
     lines.append(f"  return {', '.join(_operand(graph, name) for name in graph.outputs)}")
@@ -62,6 +63,11 @@ def _is_number(node: Node) -> bool:
     return node.op == "const" and np.ndim(node.attrs["value"]) == 0
 
 
+def _is_item_of_kernel(graph: Graph, node: Node) -> bool:
+    """Whether a node is one of several results of a fused node, which is called by the names of all of them."""
+    return node.op == "item" and graph[graph.arguments(node.name)[0]].op == "fused"
+
+
 def _operand(graph: Graph, name: str) -> str:
     node = graph[name]
     return value_text(node.attrs["value"]) if _is_number(node) else name
@@ -91,13 +97,13 @@ def _expression(fused: Node, arguments: list[str]) -> str:
         if node.op == "input":
             continue
         inside = _inside(node, [said[name] for name in body.arguments(node.name)])
-        readers = body.nx.out_degree(node.name)
+        readers = body.nx.out_degree(node.name) + (node.name in body.outputs and len(body.outputs) > 1)
         if readers > 1 and node.op != "const":
             name = f"t{len(shared)}"
             shared.append(f"{name} = {_bare(inside)}")
             inside = name
         said[node.name] = inside
-    main = _bare(said[body.outputs[0]])
+    main = ", ".join(_bare(said[name]) for name in body.outputs)
     return f"{main} where {', '.join(shared)}" if shared else main
 
 

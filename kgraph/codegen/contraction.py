@@ -19,15 +19,15 @@ from kgraph.codegen.kernel import (
     Pack,
     Parameter,
     Product,
-    Store,
     Strides,
 )
 from kgraph.codegen.reduction import Frame, reductions, row_blocks
-from kgraph.codegen.task import Task, estimate, renamed_loops, stored
+from kgraph.codegen.task import Task, estimate, renamed_loops
 from kgraph.codegen.values import constructor
 from kgraph.index import Index, Loop, index, unflatten
 from kgraph.ir import Node
 from kgraph.sizes import Dim, product, rename_axes
+from kgraph.types import TensorType
 
 BLOCK = 96  # rows, about, for which a panel stays in the cache
 UNIT = 1 << 19  # multiplications that are worth handing to a thread
@@ -150,7 +150,7 @@ def contracting(task: Task, tile: Tile, packed_ahead: Sequence[bool]) -> Contrac
     whole = (left,) if packed else (left, right)
     sources = tuple(slot for slot, name in enumerate(task.body.inputs) if _is_read(task, node, name, slot in whole))
     given = [task.parameters[slot] for slot in sources] + [Parameter("panels", dtype)] * packed
-    kernel = replace(task.kernel(schedule, extent, UNIT // work, stems), parameters=(*given, task.parameters[-1]))
+    kernel = replace(task.kernel(schedule, extent, UNIT // work, stems), parameters=(*given, *task.outs))
     own = "".join(letter for letter in letters.batch if letter in letters.right)
     panels = letters.extent(own) * strips
     pack = _pack(task, letters, own, dtype, vectors, panels, COPY // (columns * depth)) if packed else None
@@ -203,17 +203,16 @@ def summing(task: Task) -> Kernel:
     inner = [letter for letter in dict.fromkeys(terms.replace(",", "")) if letter not in result]
     loops = {letter: Loop(LOOP_NAMES[number], size[letter]) for number, letter in enumerate([*result, *inner])}
     place = {letter: Index() if size[letter] == 1 else index(loop) for letter, loop in loops.items()}
-    values, kind = task.values(), task.root.tensor
+    values = task.values()
     value = " * ".join(values.element(name, [place[letter] for letter in term]) for term, name in operands)
     accumulator = Accumulator("total", node.tensor.dtype, f"{constructor(node.tensor.dtype)}(0)", "{0} + {1}", value)
     fold = Fold(tuple(renamed_loops([loops[letter] for letter in inner], task)), tuple(values.taken()), (accumulator,))
     at = [place[letter] for letter in result]
     values.known = {(node.name, tuple(at)): "total"}
     values.stems["total"] = node.name
-    text = values.element(task.root.name, at)
-    store = Store("out", values.address(kind, at), stored(text, kind.dtype))
+    stores = task.stores(values, [at] * len(task.roots))
     outer = [loops[letter] for letter in result if size[letter] != 1]
-    blocks = (fold, Lines(tuple(values.taken()), store))
+    blocks = (fold, Lines(tuple(values.taken()), stores))
     extent, depth = product(loop.extent for loop in outer), product(size[letter] for letter in inner)
     return task.kernel(
         Nest(tuple(renamed_loops(outer, task)), blocks), extent, UNIT // estimate(depth) // 8, values.stems
@@ -241,10 +240,9 @@ def _product(
         blocks = row_blocks(task, values, frame, found)
     else:
         terms = zip(node.attrs["spec"].split("->")[1], at, strict=True)
-        rest, kind = iter([one for letter, one in terms if letters.size[letter] != 1]), task.root.tensor
-        there = [Index() if size == 1 else next(rest) for size in kind.shape]  # the root may have more axes of size 1
-        text = values.element(task.root.name, there)
-        blocks = [Lines(tuple(values.taken()), Store("out", values.address(kind, there), stored(text, kind.dtype)))]
+        moving = [one for letter, one in terms if letters.size[letter] != 1]
+        stores = task.stores(values, [_spaced(moving, root.tensor) for root in task.roots])
+        blocks = [Lines(tuple(values.taken()), stores)]
     inner = [Loop(f"k{number}", letters.size[letter]) for number, letter in enumerate(letters.inner)]
     walked = _one_run(letters.inner, letters.size, letters.left, *([] if packed else [letters.right]))[0]
     alone = task.root is node and bool(letters.column) and letters.out[letters.column[-1]] == 1
@@ -268,6 +266,12 @@ def _product(
         out_strides=_strides(letters, letters.out, letters.row, letters.batch, task) if alone else None,
     )
     return schedule, values.stems
+
+
+def _spaced(moving: Sequence[Index], kind: TensorType) -> list[Index]:
+    """The index into a root, which may have more axes of size 1 than the product."""
+    rest = iter(moving)
+    return [Index() if size == 1 else next(rest) for size in kind.shape]
 
 
 def _strides(letters: Letters, strides: dict[str, Dim], run: str, batch: str, task: Task) -> Strides:

@@ -8,10 +8,24 @@ from __future__ import annotations
 
 from kgraph.codegen.cpu_blocks import one_block, parallel
 from kgraph.codegen.cpu_product import contract, pack
-from kgraph.codegen.kernel import Accumulator, Check, Columns, Kernel, Nest, Pack, Product, Running, Scatter
-from kgraph.codegen.reduction import STRIP
+from kgraph.codegen.kernel import (
+    Accumulator,
+    Check,
+    Columns,
+    Fold,
+    Kernel,
+    Nest,
+    Pack,
+    Product,
+    Running,
+    Scatter,
+    Sweep,
+)
+from kgraph.codegen.reduction import COSTLY, STRIP
 from kgraph.codegen.source import Source, combined, strips, write
 from kgraph.index import Loop
+
+SHORT = range(9, 33)  # elements of a row
 
 
 def source(kernel: Kernel) -> str:
@@ -28,11 +42,33 @@ def source(kernel: Kernel) -> str:
     return str(text)
 
 
+def unrolled(kernel: Kernel) -> bool:
+    """Whether LLVM is to unroll loops. Narrow columns are kept in registers then.
+
+    In other kernels it would only spread what reads one row over many instructions, each of which goes through memory
+    in strides too large for the processor to guess what it will read next: a softmax takes half as long again.
+    """
+    return isinstance(kernel.schedule, (Columns, Product, Pack))
+
+
 def nest(text: Source, schedule: Nest) -> None:
     """Blocks inside the outer loops."""
     with parallel(text, schedule.outer):
+        if is_short(schedule):
+            text("apart()")
         for block in schedule.blocks:
             one_block(text, block)
+
+
+def is_short(schedule: Nest) -> bool:
+    """Whether rows are so short that LLVM unrolls the loops over them, and would then gather elements of many rows.
+
+    That pays only where it has more to do with them than to load and store them.
+    """
+    loops = [loop for block in schedule.blocks if isinstance(block, (Fold, Sweep)) for loop in block.loops]
+    lengths = [loop.extent for loop in loops if isinstance(loop.extent, int)]
+    lines = str(schedule.blocks)
+    return any(length in SHORT for length in lengths) and not any(f"{name}(" in lines for name in COSTLY)
 
 
 def columns(text: Source, schedule: Columns) -> None:
@@ -47,13 +83,14 @@ def columns(text: Source, schedule: Columns) -> None:
             text(*(f"strip{number}[c] = {one.initial}" for number, one in enumerate(schedule.accumulators)))
         with text.loops(list(schedule.loops)), text.block("for c in range(width):"):
             text(f"{column.name} = start + c", *schedule.lines)
+            write(text, *schedule.stores_inside)
             for number, one in enumerate(schedule.accumulators):
                 text(f"strip{number}[c] = {combined(one, held(one, number))}")
         with text.block("for c in range(width):"):
             text(f"{column.name} = start + c")
             text(*(f"{one.name} = {held(one, number)}" for number, one in enumerate(schedule.accumulators)))
             text(*schedule.after)
-            write(text, schedule.store)
+            write(text, *schedule.stores)
 
 
 def held(one: Accumulator, number: int) -> str:

@@ -27,17 +27,17 @@ def one_block(text: Source, block: Block) -> None:
     """What happens for one value of the parallel index."""
     if isinstance(block, Lines):
         text(*block.lines)
-        if block.store:
-            write(text, block.store)
+        write(text, *block.stores)
     elif isinstance(block, Fold):
         text(*(f"{one.name} = {one.initial}" for one in block.accumulators))
         with text.loops(list(block.loops)):
             text(*block.lines)
+            write(text, *block.stores)
             text(*(f"{one.name} = {summed(one)}" for one in block.accumulators))
     elif isinstance(block, Sweep):
         with text.loops(list(block.loops)):
             text(*block.lines)
-            write(text, block.store)
+            write(text, *block.stores)
     else:
         find(text, block)
 

@@ -88,7 +88,7 @@ def elements(text: Source, schedule: Nest, geometry: Geometry) -> Launch:
         for block in blocks:
             if isinstance(block, Sweep):
                 text(*block.lines)
-                write(text, block.store)
+                write(text, *block.stores)
             else:
                 one_block(text, block, Team(1))
     return threads_for(product(loop.extent for loop in loops), geometry)
@@ -122,7 +122,9 @@ def columns(text: Source, schedule: Columns, geometry: Geometry) -> Launch:
         with text.block(f"for {single} in range(y, {length}, {sharing}):"):
             if len(schedule.loops) > 1:
                 text(*digits("place", schedule.loops))
-            text(*schedule.lines, *(f"{one.name} = {combined(one, one.name)}" for one in made))
+            text(*schedule.lines)
+            write(text, *schedule.stores_inside)
+            text(*(f"{one.name} = {combined(one, one.name)}" for one in made))
     text(*(f"{one.name}_rows[y * {width} + x] = {carried(one)}" for one in made), "cuda.syncthreads()")
     with text.block(f"if y == 0 and part < {total}:"):
         with text.block(f"for other in range(1, {sharing}):"):
@@ -130,7 +132,7 @@ def columns(text: Source, schedule: Columns, geometry: Geometry) -> Launch:
                 passed = held(one, f"{one.name}_rows[other * {width} + x]")
                 text(f"{one.name} = {one.combine.format(one.name, passed)}")
         text(*named(loops), *schedule.after)
-        write(text, schedule.store)
+        write(text, *schedule.stores)
     return Launch(strips(total, width), (width, sharing))
 
 

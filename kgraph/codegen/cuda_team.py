@@ -88,22 +88,23 @@ def one_block(text: Source, block: Block, team: Team) -> None:
     """What a team does for one row."""
     if isinstance(block, Lines):
         text(*block.lines)
-        if block.store and team.is_one:
-            write(text, block.store)
-        elif block.store:
+        if team.is_one:
+            write(text, *block.stores)
+        elif block.stores:
             with text.block("if lane == 0:"):
-                write(text, block.store)
+                write(text, *block.stores)
     elif isinstance(block, Fold):
         text(*(f"{one.name} = {one.initial}" for one in block.accumulators))
         with shared_loops(text, block.loops, team):
             text(*block.lines)
+            write(text, *block.stores)
             text(*(f"{one.name} = {combined(one, one.name)}" for one in block.accumulators))
         if not team.is_one:
             meet(text, block.accumulators, team)
     elif isinstance(block, Sweep):
         with shared_loops(text, block.loops, team):
             text(*block.lines)
-            write(text, block.store)
+            write(text, *block.stores)
     else:
         find(text, block, team)
 

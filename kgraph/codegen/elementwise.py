@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kgraph.codegen.kernel import Kernel, Lines, Nest, Store, Sweep
-from kgraph.codegen.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread, stored
+from kgraph.codegen.kernel import Kernel, Lines, Nest, Sweep
+from kgraph.codegen.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread
 from kgraph.sizes import product
 
 
@@ -14,16 +14,16 @@ def elementwise(task: Task) -> Kernel:
     while True:
         values, loops = task.values(), loops_over(groups, kind.shape)
         at = spread(loops, groups, kind.shape)
-        text, address = values.element(task.root.name, at), values.address(kind, at)
+        stores = task.stores(values, [at] * len(task.roots))
         pair = mergeable(loops, values, task.names)
         if pair is None:
             break
         groups[pair : pair + 2] = [groups[pair] + groups[pair + 1]]
-    store, lines = Store("out", address, stored(text, kind.dtype)), tuple(values.taken())
+    lines = tuple(values.taken())
     extent = product(loop.extent for loop in loops)
     loops = renamed_loops(loops, task)
     if len(loops) <= 1:
-        return task.kernel(Nest(tuple(loops), (Lines(lines, store),)), extent, CHUNK, values.stems)
+        return task.kernel(Nest(tuple(loops), (Lines(lines, stores),)), extent, CHUNK, values.stems)
     rows = product(size for size in (kind.shape[axis] for group in groups[:-1] for axis in group))
-    nest = Nest(tuple(loops[:-1]), (Sweep((loops[-1],), lines, store),))
+    nest = Nest(tuple(loops[:-1]), (Sweep((loops[-1],), lines, stores),))
     return task.kernel(nest, rows, CHUNK // estimate(loops[-1].extent), values.stems)

@@ -93,6 +93,17 @@ def extreme(name: str, sign: str) -> Any:
 
 
 @intrinsic
+def apart(context: Any) -> Any:
+    """Nothing; but LLVM cannot tell, and so makes no vectors across the turns of the loop that this stands in."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        builder.asm(ir.FunctionType(ir.VoidType(), []), "", "", [], True)
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
+@intrinsic
 def added(context: Any, total: Any, value: Any) -> Any:
     """A sum of many numbers, one step: in any order, so that LLVM makes vectors of it."""
     kind = total if total == value else None
@@ -112,8 +123,11 @@ NAMES: dict[str, Any] = {
     "inf": float("inf"),
     "nan": float("nan"),
     "added": added,
+    "apart": apart,
     "maximum": extreme("maximum", ">"),
     "minimum": extreme("minimum", "<"),
+    "min": extreme("minimum", "<"),
+    "max": extreme("maximum", ">"),
     **{f"scratch_{name}": scratch(getattr(types, name)) for name in _NUMBERS},
     **{f"moved_{name}": moved(dtype) for name, dtype in _FLOATS.items()},
     **{

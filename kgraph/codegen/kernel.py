@@ -30,10 +30,10 @@ class Store:
 
 @dataclass(frozen=True)
 class Lines:
-    """Statements as they are; one store may follow them."""
+    """Statements as they are, then stores."""
 
     lines: tuple[str, ...]
-    store: Store | None = None
+    stores: tuple[Store, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ class Accumulator:
 
 @dataclass(frozen=True)
 class Fold:
-    """Loops that reduce elements into accumulators."""
+    """Loops that reduce elements into accumulators, and may store elements on the way."""
 
     loops: tuple[Loop, ...]
     lines: tuple[str, ...]
     accumulators: tuple[Accumulator, ...]
+    stores: tuple[Store, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Sweep:
 
     loops: tuple[Loop, ...]
     lines: tuple[str, ...]
-    store: Store
+    stores: tuple[Store, ...]
 
 
 Block = Lines | Fold | Find | Sweep
@@ -97,7 +98,8 @@ class Columns:
     lines: tuple[str, ...]
     accumulators: tuple[Accumulator, ...]  # their values and what comes after are functions of the column
     after: tuple[str, ...]
-    store: Store
+    stores: tuple[Store, ...]  # of the columns' results
+    stores_inside: tuple[Store, ...] = ()  # of elements, while they are added up
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ Schedule = Nest | Columns | Product | Pack | Running | Scatter | Check
 class Kernel:
     """A schedule with its parameters. Equal kernels are equal: names in it are canonical, so it is compiled once."""
 
-    parameters: tuple[Parameter, ...]  # inputs, then the output
+    parameters: tuple[Parameter, ...]  # inputs, then outputs
     sizes: tuple[str, ...]  # int64 parameters that follow the pointers
     schedule: Schedule
     extent: Dim  # values of the parallel index, in the canonical sizes

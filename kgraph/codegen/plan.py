@@ -13,9 +13,9 @@ from kgraph.codegen.task import Task, body_of, generic, task_of
 from kgraph.codegen.variants import GIVEN, OPERANDS, PRODUCTS, Variant, variants
 from kgraph.errors import DTypeError
 from kgraph.ir import LEAVES, Graph, Node
-from kgraph.passes.fuse import INDICES, points_inside
+from kgraph.passes.group import INDICES, points_inside
 from kgraph.sizes import Dim, axes_of
-from kgraph.types import UNSIGNED, numpy_dtype
+from kgraph.types import UNSIGNED, TensorType, numpy_dtype
 
 
 @dataclass(frozen=True)
@@ -86,23 +86,23 @@ def plan(graph: Graph, tile: Tile | None) -> Plan:
     _check_dtypes(graph)
     graph, copies = with_results_of_their_own(graph)
     made = Plan(graph)
-    static = _static(graph)
     results = copies | {_viewed(graph, name) for name in graph.results if name not in copies}
+    static = _static(graph, results)
     for node in graph:
         if node.op == "reshape" and node.name not in copies:
             made.alias[node.name] = graph.arguments(node.name)[0]
-        else:
+        elif isinstance(node.type, TensorType):
             place = _place(node, results, static)
             made.buffers[node.name] = Buffer(node.name, node.tensor.dtype, node.tensor.size, place)
     for node in graph:
-        if node.name in made.buffers and node.op not in LEAVES:
+        if node.name not in made.alias and node.op not in LEAVES and node.op != "item":
             _add_steps(made, node, static, tile)
     return made
 
 
 def _check_dtypes(graph: Graph) -> None:
     for node in graph:
-        if node.tensor.dtype in ("float16", "bfloat16"):
+        if isinstance(node.type, TensorType) and node.tensor.dtype in ("float16", "bfloat16"):
             raise DTypeError(f"{node.name} is {node.tensor}: kernels compute in float32 and float64; cast it to one")
         if node.body is not None:
             _check_dtypes(node.body)
@@ -133,13 +133,28 @@ def _viewed(graph: Graph, name: str) -> str:
     return name
 
 
-def _static(graph: Graph) -> set[str]:
+def stored_by(graph: Graph, node: Node) -> list[str]:
+    """The values that a node's kernel stores: its own, or its items in order."""
+    if isinstance(node.type, TensorType):
+        return [node.name]
+    items = {graph[reader].attrs["index"]: reader for reader in graph.readers(node.name)}
+    return [items[number] for number in sorted(items)]
+
+
+def _types(node: Node) -> tuple[TensorType, ...]:
+    return node.type if isinstance(node.type, tuple) else (node.type,)
+
+
+def _static(graph: Graph, results: set[str]) -> set[str]:
     """Values made from weights and constants alone, of a size that is known."""
     static: set[str] = set()
     for node in graph:
         arguments = graph.arguments(node.name)
-        inherits = bool(arguments) and all(name in static for name in arguments) and not axes_of(node.tensor.shape)
+        inherits = bool(arguments) and all(name in static for name in arguments)
+        inherits = inherits and not axes_of(tuple(kind.shape for kind in _types(node)))
         inherits = inherits and not any(_lookups(graph, node))  # indices are checked in each call, and before reading
+        if not isinstance(node.type, TensorType):
+            inherits = inherits and not results & {*stored_by(graph, node)}
         if node.op in ("param", "const") or inherits:
             static.add(node.name)
     return static
@@ -156,8 +171,9 @@ def _place(node: Node, results: set[str], static: set[str]) -> str:
 def _add_steps(made: Plan, node: Node, static: set[str], tile: Tile | None) -> None:
     graph = made.graph
     task, sources = task_of(graph, node)
-    buffers = [made.root(name) for name in sources] + [node.name]
-    steps = made.prepare if made.buffers[node.name].place == "prepared" else made.steps
+    outs = stored_by(graph, node)
+    buffers = [made.root(name) for name in sources] + outs
+    steps = made.prepare if made.buffers[outs[0]].place == "prepared" else made.steps
     _add_checks(made, node)
     if tile is not None and contracts_alone(task):
         task = generic(task)
@@ -203,13 +219,15 @@ def _contracted(
             else:
                 yield step
         given.append(name)
+    outs = stored_by(made.graph, node)
     operands = [buffers[task.body.inputs.index(name)] for name in task.body.arguments(contraction_of(task).name)]
     products = f"{node.name}:products"
     read = {GIVEN: given, OPERANDS: operands, PRODUCTS: [products]}
     for way in ways:
         if way.products != 0:
-            made.buffers[products] = Buffer(products, node.tensor.dtype, way.products, "arena")
-        yield Step(way.kernel, (*read[way.reads], products if way.products != 0 else node.name), way.sizes, node.name)
+            made.buffers[products] = Buffer(products, task.root.tensor.dtype, way.products, "arena")
+        written = [products] if way.products != 0 else outs
+        yield Step(way.kernel, (*read[way.reads], *written), way.sizes, node.name)
 
 
 def _add_checks(made: Plan, node: Node) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kgraph.codegen.kernel import Accumulator, Block, Columns, Find, Fold, Kernel, Lines, Nest, Store, Sweep
-from kgraph.codegen.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread, stored
+from kgraph.codegen.kernel import Accumulator, Block, Columns, Find, Fold, Kernel, Lines, Nest, Sweep
+from kgraph.codegen.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread
 from kgraph.codegen.values import Place, Values, constructor
 from kgraph.index import Index, Loop
 from kgraph.ir import Node
@@ -46,6 +46,14 @@ class Frame:
         if kind.rank != self.kind.rank:
             return kind.rank == self.kind.rank - len(self.axes)
         return all(kind.shape[axis] == 1 for axis in self.axes)
+
+    def place_of_row(self, kind: TensorType) -> list[Index] | None:
+        """Where a value of this type lies, if it has one element for each row."""
+        return self.row_of(kind) if self.is_row(kind) else None
+
+    def place_of_element(self, kind: TensorType) -> Sequence[Index] | None:
+        """Where a value of this type lies, if it has one for each element of the frame."""
+        return None if self.is_row(kind) else self.at
 
 
 @dataclass
@@ -112,7 +120,7 @@ def row_blocks(task: Task, values: Values, frame: Frame, found: Sequence[Node]) 
     for level in rounds:
         blocks.append(_fold(task, frame, values, level, level is rounds[-1]))
         blocks += _row_lines(task, frame, values)
-    return [*blocks, _last(task, frame, values)]
+    return [*blocks, *_last(task, frame, values)]
 
 
 def levels(task: Task, found: Sequence[Node]) -> list[list[Node]]:
@@ -153,17 +161,24 @@ def _fold(task: Task, frame: Frame, values: Values, level: Sequence[Node], last:
 
 
 def _stashed(task: Task, frame: Frame, values: Values) -> dict[Place, str]:
-    """A costly element that the last loop needs again waits for it in the output: softmax computes each exp once."""
-    kind = task.root.tensor
-    if frame.is_row(kind):
-        return {}
-    for (name, at), held in values.known.items():
-        node = task.body[name]
-        if node.op in COSTLY and at == tuple(frame.at) and node.tensor == kind:
-            place = f"out[{values.address(kind, frame.at)}]"
+    """Costly elements that the last loop needs again wait for it in outputs: softmax computes each exp once."""
+    costly = {
+        name: held
+        for (name, at), held in values.known.items()
+        if task.body[name].op in COSTLY and at == tuple(frame.at) and not frame.is_row(task.body[name].tensor)
+    }
+    outs = {root.name: out.name for root, out in zip(task.roots, task.outs, strict=True)}
+    own = {name: outs[name] for name in costly if name in outs}
+    free = [(out, task.body[name].tensor) for name, out in outs.items() if name not in own]
+    found: dict[Place, str] = {}
+    for name, held in costly.items():
+        kind = task.body[name].tensor
+        out = own.get(name) or next((out for out, other in free if other == kind), None)
+        if out is not None:
+            place = found[(name, tuple(frame.at))] = f"{out}[{values.address(kind, frame.at)}]"
             values.lets.append(f"{place} = {held}")
-            return {(name, at): place}
-    return {}
+            free = [one for one in free if one[0] != out]
+    return found
 
 
 def _know(values: Values, frame: Frame, level: Sequence[Node], made: Sequence[Accumulator]) -> None:
@@ -190,15 +205,19 @@ def _is_known(values: Values, frame: Frame, node: Node) -> bool:
     return frame.is_row(node.tensor) and (node.name, tuple(frame.row_of(node.tensor))) in values.known
 
 
-def _last(task: Task, frame: Frame, values: Values) -> Block:
-    kind = task.root.tensor
-    if frame.is_row(kind):
-        at = frame.row_of(kind)
-        text = values.element(task.root.name, at)
-        return Lines(tuple(values.taken()), Store("out", values.address(kind, at), stored(text, kind.dtype)))
-    text = values.element(task.root.name, frame.at)
-    store = Store("out", values.address(kind, frame.at), stored(text, kind.dtype))
-    return Sweep(tuple(renamed_loops(frame.inner, task)), tuple(values.taken()), store)
+def _last(task: Task, frame: Frame, values: Values) -> list[Block]:
+    """The stores: of what a row has one of, then of what it has many of."""
+    blocks: list[Block] = []
+    stores = task.stores(values, [frame.place_of_row(root.tensor) for root in task.roots])
+    if stores:
+        blocks.append(Lines(tuple(values.taken()), stores))
+    for place, held in values.known.items():
+        if held.startswith("out"):  # where another value will be stored
+            values.known[place] = values.let(place[0], held)
+    stores = task.stores(values, [frame.place_of_element(root.tensor) for root in task.roots])
+    if stores:
+        blocks.append(Sweep(tuple(renamed_loops(frame.inner, task)), tuple(values.taken()), stores))
+    return blocks
 
 
 def _columns(task: Task, found: Sequence[Node], groups: Groups) -> Kernel:
@@ -207,16 +226,17 @@ def _columns(task: Task, found: Sequence[Node], groups: Groups) -> Kernel:
     while True:
         values, frame = task.values(), groups.frame()
         made = accumulators(task, values, frame, found)
+        inside = task.stores(values, [frame.place_of_element(root.tensor) for root in task.roots])
         lines = tuple(values.taken())
         values.known = {}
         _know(values, frame, found, made)
-        last = _last(task, frame, values)
+        stores = task.stores(values, [frame.place_of_row(root.tensor) for root in task.roots])
+        after = tuple(values.taken())
         if not groups.merge(values, task.names):
             break
-    assert isinstance(last, Lines) and last.store is not None
     *outer, column = renamed_loops(frame.outer, task)
     inner = tuple(renamed_loops(frame.inner, task))
-    schedule = Columns(tuple(outer), column, inner, lines, made, last.lines, last.store)
+    schedule = Columns(tuple(outer), column, inner, lines, made, after, stores, inside)
     work = STRIP * estimate(product(loop.extent for loop in frame.inner))
     *rest, width = [loop.extent for loop in frame.outer]
     return task.kernel(schedule, product(rest) * ((width + STRIP - 1) // STRIP), CHUNK // work, values.stems)
@@ -231,6 +251,6 @@ def _finding(task: Task, node: Node, groups: Groups) -> Kernel:
     (loop,) = renamed_loops(frame.inner, task) or [Loop("z", 1)]
     find = Find(loop, tuple(values.taken()), text, better, "found")
     values.known[(node.name, tuple(frame.row_of(node.tensor)))] = f"{constructor(node.tensor.dtype)}(found)"
-    nest = Nest(tuple(renamed_loops(frame.outer, task)), (find, _last(task, frame, values)))
+    nest = Nest(tuple(renamed_loops(frame.outer, task)), (find, *_last(task, frame, values)))
     extent = product(one.extent for one in frame.outer)
     return task.kernel(nest, extent, CHUNK // estimate(loop.extent), values.stems)

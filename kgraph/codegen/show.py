@@ -19,7 +19,7 @@ def shown_source(step: Step, printer: Callable[[Kernel], str] = cpu.source) -> s
     text = printer(kernel)
     taken = {"begin", "end", "kernel", "panels", *re.findall(r"\b(\w+)\(", text), *names.values()}
     stems = dict(kernel.stems) or {p.name: b for p, b in zip(kernel.parameters, step.buffers, strict=True)}
-    for parameter, buffer in zip(kernel.parameters[:-1], step.buffers, strict=False):
+    for parameter, buffer in zip(kernel.parameters, step.buffers, strict=True):
         stems[parameter.name] = buffer
     stems.pop("total", None)
     for canonical, stem in stems.items():

@@ -87,9 +87,9 @@ def combined(one: Accumulator, held: str) -> str:
     return text if one.dtype in ("bool", *FLOATS) else f"{one.dtype}({text})"
 
 
-def write(text: Source, store: Store) -> None:
-    """A store."""
-    text(f"{store.target}[{store.address}] = {store.value}")
+def write(text: Source, *stores: Store) -> None:
+    """Stores, one after the other."""
+    text(*(f"{store.target}[{store.address}] = {store.value}" for store in stores))
 
 
 def strips(extent: Dim, width: int) -> Dim:

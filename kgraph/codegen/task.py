@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 
-from kgraph.codegen.kernel import LOOP_NAMES, Kernel, Parameter, Schedule
+from kgraph.codegen.kernel import LOOP_NAMES, Kernel, Parameter, Schedule, Store
 from kgraph.codegen.values import Values
 from kgraph.index import Index, Loop, index, unflatten
 from kgraph.ir import Graph, Node
 from kgraph.op import OPS
-from kgraph.passes.fuse import is_embedded
+from kgraph.passes.group import is_embedded
 from kgraph.sizes import Dim, Shape, axes_of, axis, product, rename_axes, substitute
 
 CHUNK = 16384  # elements that are worth handing to a thread
@@ -47,12 +47,32 @@ class Task:
         return Values(self.body, dict(zip(self.body.inputs, self.inputs, strict=True)), self.names)
 
     @property
+    def roots(self) -> list[Node]:
+        """The nodes whose values are stored."""
+        return [self.root, *(self.body[name] for name in self.body.outputs if name != self.root.name)]
+
+    @property
     def inputs(self) -> list[str]:
-        return [parameter.name for parameter in self.parameters[:-1]]
+        return [parameter.name for parameter in self.parameters[: -len(self.roots)]]
+
+    @property
+    def outs(self) -> list[Parameter]:
+        """Where they are stored."""
+        return self.parameters[-len(self.roots) :]
+
+    def stores(self, values: Values, places: Iterable[Sequence[Index] | None]) -> tuple[Store, ...]:
+        """The stores of the roots' elements at these places, one for each root; None for those that are not due."""
+        made = []
+        for root, out, place in zip(self.roots, self.outs, places, strict=True):
+            if place is not None:
+                text = values.element(root.name, place)
+                made.append(Store(out.name, values.address(root.tensor, place), stored(text, root.tensor.dtype)))
+        return tuple(made)
 
     def kernel(self, schedule: Schedule, extent: Dim, grain: int, stems: dict[str, str]) -> Kernel:
         """The finished kernel."""
-        shown = {**dict(zip(self.inputs, self.body.inputs, strict=True)), "out": self.root.name, **stems}
+        outs = {out.name: root.name for out, root in zip(self.outs, self.roots, strict=True)}
+        shown = {**dict(zip(self.inputs, self.body.inputs, strict=True)), **outs, **stems}
         dtypes = [self.body[name].tensor.dtype for name in self.body.nodes] + [self.root.tensor.dtype]
         wide = "float64" if "float64" in dtypes else "float32"
         sizes = tuple(self.names.values())
@@ -67,7 +87,8 @@ def task_of(graph: Graph, node: Node) -> tuple[Task, list[str]]:
     parameters = [Parameter(f"in{slot}", body[name].tensor.dtype) for slot, name in enumerate(body.inputs)]
     mentioned = [(part.tensor.shape, tuple(part.attrs.values())) for part in body]
     axes = sorted(axes_of(mentioned), key=str)
-    return Task(body, root, [*parameters, Parameter("out", root.tensor.dtype)], axes), sources
+    outs = [Parameter(f"out{number or ''}", body[name].tensor.dtype) for number, name in enumerate(body.outputs)]
+    return Task(body, root, [*parameters, *outs], axes), sources
 
 
 def generic(task: Task) -> Task:

@@ -42,10 +42,15 @@ class Values:
             return self.known[place]
         node = self.body[name]
         text = self.expression(node, list(at))
-        if node.op not in ("input", "const") and self.body.nx.out_degree(name) > 1 and not self._inline:
+        if node.op not in ("input", "const") and self._is_shared(name) and not self._inline:
             text = self.let(name, text)
             self.known[place] = text
         return text
+
+    def _is_shared(self, name: str) -> bool:
+        """Whether an element is read more than once, storing it included."""
+        readers = self.body.nx.out_degree(name)
+        return readers > 1 or (readers == 1 and name in self.body.outputs)
 
     def let(self, name: str, text: str) -> str:
         """Give an expression a name of its own; returns that name."""

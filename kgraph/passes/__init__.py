@@ -14,7 +14,6 @@ from kgraph.passes.fuse import fuse
 from kgraph.passes.inline import inline
 from kgraph.passes.merge import merge
 from kgraph.passes.open import open_composed
-from kgraph.passes.recompute import recompute
 from kgraph.passes.simplify import simplify, simplify_all
 from kgraph.passes.stabilise import stabilise
 
@@ -35,7 +34,6 @@ AFTER_GRADIENTS: dict[str, Pass] = {
     "einsum": canonicalise,
     "merge": merge,
     "tidy": simplify_all,  # what the einsums left: a reshape of a reshape, a product with a constant
-    "recompute": recompute,
     "fuse": fuse,
 }
 
