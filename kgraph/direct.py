@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from kgraph import tree
 from kgraph.codegen.native.entry import Entry
+from kgraph.codegen.native.python_abi import api
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.native.table import ARRAY, ARRAYS, VALUE_AND_ARRAYS, Table
 from kgraph.differentiate import Request
@@ -16,7 +18,7 @@ from kgraph.executable import Definition, Executable, Lowered, Options
 
 def executable(definition: Definition, options: Options, loss: Any = None, weights: Any = None) -> Executable:
     """The Executable of a definition: a `DirectExecutable` where that is possible."""
-    is_direct = options.target == "cpu" and not options.lower_only and runtime().entry_at
+    is_direct = options.target == "cpu" and not options.lower_only and api() is not None
     return (DirectExecutable if is_direct else Executable)(definition, options, loss, weights)
 
 
@@ -44,12 +46,16 @@ class DirectExecutable(Executable):
     __signature__ = _Signature()
 
     def __init__(self, definition: Definition, options: Options, loss: Any = None, weights: Any = None) -> None:
-        address = runtime().entry_at
-        self._entries = Entry(super().__call__, address), Entry(super().value_and_grad, address)
-        for name, entry in zip(self.__slots__, self._entries, strict=True):
-            setattr(self, name, entry.function)
         self._tables: dict[Lowered, Table | None] = {}
         super().__init__(definition, options, loss, weights)
+        for name, entry in zip(self.__slots__, self._entries, strict=True):
+            setattr(self, name, entry.function)
+
+    @cached_property
+    def _entries(self) -> tuple[Entry, Entry]:
+        """The functions in front; asked for when the program is compiled, and the runtime with it."""
+        address = runtime().entry_at
+        return Entry(super().__call__, address), Entry(super().value_and_grad, address)
 
     def _lowered(self, key: Any, request: Callable[[], Request]) -> Lowered:
         lowered = super()._lowered(key, request)

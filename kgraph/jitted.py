@@ -20,7 +20,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic, overload
 from numba.np.numpy_support import from_dtype
 
-from kgraph.codegen.native.contexts import DIMS
+from kgraph.codegen.native.contexts import BUSY, DIMS, IDLE, SWAP
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.native.table import ARRAYS, BEGIN, FINISH, REFUSED, Table
 from kgraph.codegen.program import Program
@@ -60,11 +60,13 @@ def jitted(program: Program, graph: Graph, has_value: bool) -> Callable[..., Any
         "begin": _begin(table, inputs),
         "finish": _finish(table),
         "dim": _dim,
+        "give_back": _give_back,
         "contiguous": _contiguous,
         "RangeError": RangeError,
         "refused": f"the arrays do not have the sizes that are wanted: {wants}",
         "failed": f"no call can be prepared for these sizes: {wants}",
         "outside": "an index is outside of what it points into",
+        "too_large": "there is no memory for the results",
         "REFUSED": REFUSED,
         **{f"dtype{place}": numpy_dtype(graph[name].tensor.dtype) for place, name in enumerate(graph.outputs)},
     }
@@ -79,14 +81,18 @@ def _text(inputs: Sequence[str], outputs: Sequence[TensorType], has_value: bool)
     given = [f"in{place}" for place in range(len(inputs))]
     made = [f"out{place}" for place in range(len(outputs))]
     lines = [f"def call({', '.join(given)}):"]
-    lines += [f"    {name} = contiguous({name})  # {what}" for name, what in zip(given, inputs, strict=True)]
+    lines += [f"    {name} = contiguous({name})  # {what!r}" for name, what in zip(given, inputs, strict=True)]
     lines += [f"    context = begin({_tuple(given)})", "    if context <= 0:"]
     lines += ["        raise ValueError(refused if context == REFUSED else failed)"]
+    lines += ["    complete = False", "    try:"]
     first = 0
     for place, kind in enumerate(outputs):
         shape = _tuple([f"dim(context, {first + axis})" for axis in range(kind.rank)])
-        lines.append(f"    {made[place]} = np.empty({shape}, dtype{place})")
+        lines.append(f"        {made[place]} = np.empty({shape}, dtype{place})")
         first += kind.rank
+    # A context that is not given back is lost, and where all are, calls wait for one forever.
+    lines += ["        complete = True", "    except Exception:", "        pass", "    if not complete:"]
+    lines += ["        give_back(context)", "        raise MemoryError(too_large)"]
     lines += [f"    if finish(context, {_tuple(given)}, {_tuple(made)}) != 0:", "        raise RangeError(outside)"]
     result = f"{made[0]}[()], {_tuple(made[1:])}" if has_value else made[0] if len(made) == 1 else _tuple(made)
     return "\n".join([*lines, f"    return {result}", ""])
@@ -105,7 +111,7 @@ def _preparing(program: Program, graph: Graph) -> Callable[[Any], int]:
             sizes: dict[Dim, int] = dict(zip(program.named, key[: len(program.named)], strict=True))
             given = [tuple(dim if isinstance(dim, int) else sizes[dim] for dim in shape) for shape in shapes]
             program.prepare(bind_sizes(graph, given))
-        except Exception:
+        except BaseException:  # also an interrupt: the caller must not wait for what is not there
             return 1
         return 0
 
@@ -140,7 +146,7 @@ def _begin(table: Table, wanted: Sequence[tuple[str, TensorType]]) -> Any:
         shapes = []
         for array in _arrays(context, builder, signature.args[0], args[0]):
             shapes.append(builder.ptrtoint(cgutils.alloca_once_value(builder, array.shape), _WORD))
-        return _called(context, builder, BEGIN, table, _words(builder, shapes))
+        return _called(context, builder, BEGIN, _address_of(context, builder, table), _words(builder, shapes))
 
     return begin
 
@@ -162,9 +168,21 @@ def _finish(table: Table) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         arrays = [one for slot in (1, 2) for one in _arrays(context, builder, signature.args[slot], args[slot])]
         addresses = [builder.ptrtoint(array.data, _WORD) for array in arrays]
-        return _called(context, builder, FINISH, table, args[0], _words(builder, addresses))
+        return _called(
+            context, builder, FINISH, _address_of(context, builder, table), args[0], _words(builder, addresses)
+        )
 
     return finish
+
+
+@intrinsic
+def _give_back(typing: Any, place: Any) -> Any:
+    """`give_back(context)`: let others have it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _called(context, builder, SWAP, args[0], _WORD(BUSY), _WORD(IDLE))
+
+    return types.int64(place), generate
 
 
 @intrinsic
@@ -196,10 +214,12 @@ def _words(builder: Any, values: Sequence[Any]) -> Any:
     return builder.ptrtoint(place, _WORD)
 
 
-def _called(context: Any, builder: Any, name: str, table: Table, *arguments: Any) -> Any:
+def _address_of(context: Any, builder: Any, table: Table) -> Any:
+    return builder.ptrtoint(context.add_dynamic_addr(builder, table.address, info="kgraph's table"), _WORD)
+
+
+def _called(context: Any, builder: Any, name: str, *arguments: Any) -> Any:
     """Call a function of the runtime. Addresses are dynamic, so that numba keeps no code with them on disk."""
     address = context.add_dynamic_addr(builder, runtime().symbols[name], info=name)
-    words = context.add_dynamic_addr(builder, table.address, info="kgraph's table")
-    signature = ir.FunctionType(_WORD, [_WORD] * (1 + len(arguments)))
-    function = builder.bitcast(address, signature.as_pointer())
-    return builder.call(function, [builder.ptrtoint(words, _WORD), *arguments])
+    signature = ir.FunctionType(_WORD, [_WORD] * len(arguments))
+    return builder.call(builder.bitcast(address, signature.as_pointer()), arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from kgraph.sizes import Dim, Size, axes_of, resolve, substitute
 from kgraph.types import numpy_dtype
 
 MOST_KEYS = 256  # combinations of sizes whose keys are remembered
+_NEVER_CHANGED = np.zeros(1, np.int64)  # the version of what is prepared from constants alone: made once
 LONG = 20_000  # nanoseconds from which on a call lets other Python threads run: to stop and go on costs it 50
 
 
@@ -43,8 +45,10 @@ class Program:
 
     def _load(self) -> None:
         """Machine code, and the memory that outlives a call."""
-        self._code = self._encoded(self.plan.steps)
-        self._prepare = self._encoded(self.plan.prepare)
+        steps, prepare = self.plan.steps, self.plan.prepare
+        addresses = self._addresses([*steps, *prepare])  # compiled together
+        self._code = self._encoded(steps, addresses[: len(steps)])
+        self._prepare = self._encoded(prepare, addresses[len(steps) :])
         self._constants = self._constant_arrays()
         self._params = [(node.name, node.attrs["variable"]) for node in self.plan.graph if node.op == "param"]
         self._prepared = {
@@ -53,7 +57,8 @@ class Program:
             if buffer.place == "prepared"
         }
         read = {name for step in self.plan.prepare for name in step.buffers}
-        self._weights = Weights([variable.version_address for name, variable in self._params if name in read])
+        cells = [variable.version_address for name, variable in self._params if name in read]
+        self._weights = Weights(cells or [_NEVER_CHANGED.ctypes.data] * bool(prepare))
         graph = self.plan.graph
         self.named = list(dict.fromkeys(dim for name in graph.inputs for dim in _open(graph[name].tensor.shape)))
         self._contexts = Contexts(len(self.named), runtime().contexts)
@@ -66,15 +71,17 @@ class Program:
         self._run_at = runtime().run_at
         self._code_at = self._code.ctypes.data
 
-    def _encoded(self, steps: Sequence[Step]) -> np.ndarray:
-        return encode(self._record(step) for step in steps)
+    def _addresses(self, steps: Sequence[Step]) -> list[int]:
+        return jit.addresses_of([jit.Wanted(step.kernel, partial(shown_source, step)) for step in steps])
 
-    def _record(self, step: Step) -> Record:
+    def _encoded(self, steps: Sequence[Step], addresses: Sequence[int] = ()) -> np.ndarray:
+        return encode(map(self._record, steps, addresses or self._addresses(steps)))
+
+    def _record(self, step: Step, address: int) -> Record:
         sizes = dict(zip(step.kernel.sizes, step.sizes, strict=True))
         packer = native_packer(step.kernel)
         words = [substitute(word, sizes) for word in packer.words] if packer else step.sizes
         slots = [self._slot(("buffer", name)) for name in step.buffers] + [self._slot(("size", one)) for one in words]
-        address = runtime().symbols[packer.name] if packer else jit.address_of(step.kernel, shown_source(step))
         extent = self._slot(("size", substitute(step.kernel.extent, sizes)))
         return Record(address, extent, step.kernel.grain, slots)
 

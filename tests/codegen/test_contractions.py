@@ -13,8 +13,8 @@ from kgraph import ops
 from kgraph.codegen import program
 from kgraph.codegen.contraction import BLOCK, FEW
 from kgraph.codegen.cpu_product import DEPTH
-from kgraph.codegen.variants import PART
 from kgraph.codegen.native.host import tile_shape
+from kgraph.codegen.variants import PART
 
 ROWS, COLUMNS = tile_shape("float32", 2)
 LANES = tile_shape("float32", 1)[1]

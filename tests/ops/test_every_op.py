@@ -13,7 +13,8 @@ from rows import BITS, LOGIC, LOOSE, MAPS, REDUCTIONS, RUNNING, SPECIAL, attribu
 
 from kgraph import ops
 from kgraph.autodiff import pullback
-from kgraph.codegen.jit import _namespace
+from kgraph.codegen import intrinsics
+from kgraph.codegen.cubin import rebound
 from kgraph.codegen.scalars import scalars
 from kgraph.evaluate import evaluate
 from kgraph.op import OPS
@@ -98,7 +99,7 @@ INTEGERS = ("add", "multiply", "floor_divide", "mod", "power", "sign", "maximum"
 
 
 def kernel(name: str, dtype: str, result: str) -> Callable[..., None]:
-    """A loop around the row's expression, compiled as kernels of the CPU are."""
+    """A loop around the row's expression, compiled by numba itself."""
     numba = pytest.importorskip("numba")
     template = OPS[name].scalar
     assert template is not None
@@ -107,10 +108,13 @@ def kernel(name: str, dtype: str, result: str) -> Callable[..., None]:
     text = template.format(*(f"in{place}[i]" for place in range(3)), T=made, A=first)
     if not is_float(result) and result != "bool":
         text = f"{made}({text})"
-    names = _namespace("float64" if dtype == "float64" else "float32")
+    meanings = scalars("float64" if dtype == "float64" else "float32")
+    helpers = {name: one for name, one in meanings.items() if name not in intrinsics.NAMES}
+    inlined = numba.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
+    names = dict(rebound(intrinsics.NAMES, helpers, inlined))
     inputs = ", ".join(f"in{place}" for place in range(places(name)))
     exec(f"def kernel({inputs}, out):\n    for i in range(out.shape[0]):\n        out[i] = {text}\n", names)
-    return numba.njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})(names["kernel"])
+    return numba.njit(error_model="numpy", fastmath={"contract", "nsz"})(names["kernel"])
 
 
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow), "int32"])

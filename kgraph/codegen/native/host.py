@@ -11,6 +11,7 @@ from functools import lru_cache
 import llvmlite
 import llvmlite.binding as llvm
 
+from kgraph.codegen.native.optimise import target_machine
 from kgraph.errors import ArgumentError
 
 _X86 = ("x86_64", "AMD64")
@@ -49,10 +50,7 @@ class Host:
 
     def target_machine(self) -> llvm.TargetMachine:
         """A new LLVM target machine; an execution engine takes ownership of the one it is given."""
-        triple = llvm.get_process_triple()
-        return llvm.Target.from_triple(triple).create_target_machine(
-            cpu=self.name, features=self.features, opt=3, jit=True
-        )
+        return target_machine(self.name, self.features)
 
     def signature(self) -> str:
         """Names all that the machine code depends on besides its source: a part of every cache key."""

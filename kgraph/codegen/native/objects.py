@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import llvmlite.binding as llvm
 
+from kgraph.codegen.native import optimise
 from kgraph.codegen.native.host import host
 
 lock = threading.RLock()  # LLVM's global context is shared by all threads
@@ -17,41 +18,48 @@ _engines: list[llvm.ExecutionEngine] = []  # they own the code; closing one woul
 _symbols: dict[str, int] = {}
 
 
-def compile_ir(text: str, unroll: bool = True) -> bytes:
-    """The object file of a module, optimised for the host; `unroll` is False where the loops are unrolled already."""
+def compile_ir(text: str | Sequence[str], unroll: bool = True, level: int = optimise.FULL) -> bytes:
+    """The object file of a module, or of several linked, optimised for the host.
+
+    unroll is False where loops are unrolled already.
+    """
     with lock:
         machine = host().target_machine()
-        return machine.emit_object(_optimise(text, machine, unroll))
+        return machine.emit_object(optimise.optimised(several(text), machine, level, unroll))
 
 
-def assemble(text: str, unroll: bool = True) -> str:
+def assemble(text: str | Sequence[str], unroll: bool = True) -> str:
     """The assembly of a module, optimised for the host: for reading, and for tests that do."""
     with lock:
         machine = host().target_machine()
-        return machine.emit_assembly(_optimise(text, machine, unroll))
+        return machine.emit_assembly(optimise.optimised(several(text), machine, optimise.FULL, unroll))
 
 
-def _optimise(text: str, machine: llvm.TargetMachine, unroll: bool) -> llvm.ModuleRef:
-    """Parse, verify and run LLVM's O3 pipeline with both vectorisers."""
-    module = llvm.parse_assembly(text)
-    module.triple = machine.triple
-    module.data_layout = str(machine.target_data)
-    module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = True
-    options.slp_vectorization = True
-    options.loop_unrolling = unroll
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
-    return module
+def linked(texts: Sequence[str]) -> str:
+    """One module's text for that of several."""
+    with lock:
+        return str(optimise.linked(texts))
+
+
+def several(text: str | Sequence[str]) -> Sequence[str]:
+    """The texts of one module or of several."""
+    return (text,) if isinstance(text, str) else tuple(text)
 
 
 def load(payload: bytes, names: Sequence[str]) -> dict[str, int]:
     """Load an object file for the life of the process; the addresses of the functions named."""
+    return load_all([payload], names)
+
+
+def load_all(payloads: Sequence[bytes], names: Sequence[str]) -> dict[str, int]:
+    """Load object files whose functions have different names: in the time that one takes, nearly."""
+    if not payloads:
+        return {}
     with lock:
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host().target_machine())
         _engines.append(engine)
-        engine.add_object_file(llvm.ObjectFileRef.from_data(payload))
+        for payload in payloads:
+            engine.add_object_file(llvm.ObjectFileRef.from_data(payload))
         engine.finalize_object()
         return {name: engine.get_function_address(name) for name in names}
 

@@ -25,13 +25,9 @@ def packer_name(dtype: str) -> str:
     return next(name for name, made_for in PACKERS.items() if made_for == dtype)
 
 
-def emit_packers(module: ir.Module) -> None:
-    """Add the packing tasks to a module."""
-    for name, dtype in PACKERS.items():
-        _emit_packer(module, name, SCALARS[dtype], host().lanes(dtype))
-
-
-def _emit_packer(module: ir.Module, name: str, kind: ir.Type, lanes: int) -> None:
+def emit_packer(module: ir.Module, name: str) -> None:
+    """Add a packing task to a module."""
+    kind, lanes = SCALARS[PACKERS[name]], host().lanes(PACKERS[name])
     made, build = emit.function(module, name, I64, [PTR, I64, I64])
     args, begin, end = made.args
     source, target = (emit.load(build, emit.at(build, args, slot), PTR) for slot in (0, 1))

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
-from collections.abc import Callable
-from functools import lru_cache
-from importlib import resources
+import threading
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
-from llvmlite import ir
 
-from kgraph import config
 from kgraph.codegen.native import python_abi
-from kgraph.codegen.native.arrays import emit_arrays
-from kgraph.codegen.native.contexts import SWAP, TAKE, Natives, emit_contexts
-from kgraph.codegen.native.entry import ENTRY, emit_entry
-from kgraph.codegen.native.host import host
-from kgraph.codegen.native.objects import compile_ir, define_symbol, load, lock
-from kgraph.codegen.native.pack import PACKERS, emit_packers
-from kgraph.codegen.native.pool import PARALLEL, RESET, emit_pool
-from kgraph.codegen.native.runner import RUN, emit_runner
-from kgraph.codegen.native.store import Store
-from kgraph.codegen.native.table import BEGIN, FINISH, FIT, FRESH, emit_table
-from kgraph.codegen.native.tile import emit_tiles, tiles_of
+from kgraph.codegen.native.contexts import Natives
+from kgraph.codegen.native.entry import ENTRY
+from kgraph.codegen.native.objects import define_symbol, load
+from kgraph.codegen.native.parts import CORE, Part, part_of
+from kgraph.codegen.native.pool import RESET
+from kgraph.codegen.native.runner import RUN
+from kgraph.codegen.native.table import FRESH
+from kgraph.codegen.native.tile import tiles_of
 
-_CALLS = (TAKE, SWAP, FIT, FRESH, BEGIN, FINISH, ENTRY, python_abi.PYTHON)
-_NAMES = (*tiles_of("float32"), *PACKERS, PARALLEL, RESET, RUN, *_CALLS)
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+_lock = threading.RLock()  # not that of objects.py: parts that are on their way may need that one
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _loaded: list[Runtime] = []
 
 
@@ -35,9 +34,8 @@ class Runtime:
     """The functions of the runtime; generated objects call them by name."""
 
     def __init__(self, symbols: dict[str, int]) -> None:
-        self.symbols = symbols
-        for name, address in symbols.items():
-            define_symbol(name, address)
+        self.symbols: dict[str, int] = {}
+        self.add(symbols)
         word, pointer = ctypes.c_int64, ctypes.c_void_p
         self.run_at = ctypes.CFUNCTYPE(word, pointer, word, pointer, word)(symbols[RUN])  # by address; no GIL
         self.contexts = Natives(symbols)
@@ -48,6 +46,12 @@ class Runtime:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reset)
 
+    def add(self, symbols: Mapping[str, int]) -> None:
+        """Functions that generated objects may call from now on."""
+        for name, address in symbols.items():
+            define_symbol(name, address)
+        self.symbols.update(symbols)
+
     def run(self, code: np.ndarray, steps: int, frame: np.ndarray, threads: int) -> int:
         """Run an encoded plan without the GIL; 0, or what `runner.failure` takes apart."""
         return self.run_at(code.ctypes.data, steps, frame.ctypes.data, threads)
@@ -55,59 +59,34 @@ class Runtime:
 
 def runtime() -> Runtime:
     """The runtime of this process, compiled or loaded at its first use."""
-    with lock:
-        if not _loaded:
-            _loaded.append(Runtime(load(_object("runtime", emit_runtime), _NAMES)))
-        return _loaded[0]
+    if not _loaded:
+        need(CORE.names)
+    return _loaded[0]
+
+
+def need(names: Iterable[str], made: Mapping[Part, Future[bytes]] = MappingProxyType({})) -> None:
+    """Let objects that are loaded from now on call these functions by name; `made` has parts that are on their way."""
+    with _lock:
+        for part in dict.fromkeys((CORE, *map(part_of, names))):
+            if part.names[0] not in _symbols():
+                code = part.keep(made[part].result()) if part in made else part.code()
+                functions = load(code, part.names)
+                if part is CORE:
+                    _loaded.append(Runtime(functions))
+                else:
+                    _loaded[0].add(functions)
+
+
+def missing(names: Iterable[str]) -> list[Part]:
+    """The parts with these functions that neither this process nor the disk has."""
+    parts = dict.fromkeys((CORE, *map(part_of, names)))
+    return [part for part in parts if part.names[0] not in _symbols() and part.kept() is None]
+
+
+def _symbols() -> Mapping[str, int]:
+    return _loaded[0].symbols if _loaded else {}
 
 
 def need_tiles(dtype: str) -> None:
-    """Let objects that are loaded from now on call the tiles of this dtype by name; float32's are always there."""
-    with lock:
-        symbols, names = runtime().symbols, tiles_of(dtype)
-        if names[0] not in symbols:
-            made = load(_object(f"tiles {dtype}", lambda: emit_more_tiles(dtype)), names)
-            for name, address in made.items():
-                define_symbol(name, address)
-            symbols.update(made)
-
-
-def emit_runtime() -> str:
-    """The LLVM IR of the runtime."""
-    module = ir.Module("kgraph_runtime")
-    emit_tiles(module, "float32")
-    emit_packers(module)
-    emit_pool(module)
-    emit_runner(module)
-    emit_contexts(module)
-    emit_table(module)
-    emit_arrays(module)
-    emit_entry(module)
-    return str(module)
-
-
-def emit_more_tiles(dtype: str) -> str:
-    """The LLVM IR of the tiles of another dtype."""
-    module = ir.Module(f"kgraph_tiles_{dtype}")
-    emit_tiles(module, dtype)
-    return str(module)
-
-
-def _object(name: str, emit: Callable[[], str]) -> bytes:
-    """An object file of the runtime, from the store if this source made it there before."""
-    store, key = Store(config.cache_dir()), f"{name} {host().signature()} {source_digest()}"
-    payload = store.get(key)
-    if payload is None:
-        payload = compile_ir(emit(), unroll=False)
-        store.put(key, payload)
-    return payload
-
-
-@lru_cache(maxsize=1)
-def source_digest() -> str:
-    """A digest of this package's own source: machine code made by another version of it is never loaded."""
-    digest = hashlib.sha256()
-    for file in sorted(resources.files(__package__).iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".py"):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+    """Let objects that are loaded from now on call the tiles of this dtype by name."""
+    need(tiles_of(dtype))

@@ -45,11 +45,12 @@ def tiles_of(dtype: str) -> list[str]:
 def emit_tiles(module: ir.Module, dtype: str) -> None:
     """Add the tile kernels for a dtype to a module."""
     for name in tiles_of(dtype):
-        _emit_switch(module, name, *TILES[name])
+        emit_tile(module, name)
 
 
-def _emit_switch(module: ir.Module, name: str, dtype: str, vectors: int) -> None:
-    """The kernel users call: it passes its arguments on to the body for this many rows."""
+def emit_tile(module: ir.Module, name: str) -> None:
+    """Add the kernel users call: it passes its arguments on to the body for this many rows."""
+    dtype, vectors = TILES[name]
     made, build = emit.function(module, name, VOID, _ARGUMENTS)
     impossible = made.append_basic_block("impossible")
     choice = build.switch(made.args[_ROWS], impossible)

@@ -12,14 +12,16 @@ from llvmlite import ir
 
 from kgraph.codegen.native import emit, objects
 from kgraph.codegen.native.emit import I64, PTR, at, load, number, store
-from kgraph.codegen.native.runtime import Runtime, need_tiles, runtime
+from kgraph.codegen.native.pack import PACKERS
+from kgraph.codegen.native.runtime import Runtime, need, runtime
+from kgraph.codegen.native.tile import TILES
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")
 def native() -> Runtime:
-    need_tiles("float64")
+    need((*TILES, *PACKERS))
     return runtime()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from kgraph.codegen.native import runtime as module
+from kgraph.codegen.native import parts
 from kgraph.codegen.native.pack import PACKERS
-from kgraph.codegen.native.runtime import need_tiles, runtime, source_digest
+from kgraph.codegen.native.parts import PARTS, part_of, source_digest
+from kgraph.codegen.native.runtime import need, need_tiles, runtime
 from kgraph.codegen.native.tile import TILES
 
 PRODUCT = """
@@ -30,6 +31,7 @@ print(all(check(name, *made_for) for name, made_for in TILES.items()), host().bi
 
 def test_the_runtime_is_loaded_once(native):
     assert runtime() is native
+    need(PACKERS)
     need_tiles("float64")
     pool, calls = {"kg_parallel", "kg_pool_reset", "kg_run"}, {"kg_take", "kg_swap", "kg_entry", "kg_python"}
     tables = {"kg_fit", "kg_fresh", "kg_begin", "kg_finish"}
@@ -38,10 +40,19 @@ def test_the_runtime_is_loaded_once(native):
 
 
 def test_a_second_process_loads_it_without_emitting_anything(python, tmp_path):
-    load = "from kgraph.codegen.native import runtime as m; "
-    forbid = "m.compile_ir = m.emit_runtime = None; "
+    load = "from kgraph.codegen.native import parts, runtime as m; "
+    forbid = "parts.compile_ir = parts.Part.text = None; "
     python(load + "m.runtime()", KGRAPH_CACHE_DIR=str(tmp_path))
     assert python(load + forbid + "print('kg_run' in m.runtime().symbols)", KGRAPH_CACHE_DIR=str(tmp_path)) == "True"
+
+
+def test_a_function_is_in_one_part_and_is_made_when_it_is_needed(python):
+    names = [name for part in PARTS for name in part.names]
+    assert len(names) == len(set(names))
+    assert all(name in part_of(name).names for name in names)
+    text = "from kgraph.codegen.native.runtime import need, runtime; print([n in runtime().symbols for n in {0}]); "
+    text += "need({0}); print([n in runtime().symbols for n in {0}])"
+    assert python(text.format("['kg_tile_f64x1']")).split() == ["[False]", "[True]"]
 
 
 def test_the_runtime_needs_no_numba(python):
@@ -53,7 +64,7 @@ def test_the_digest_follows_the_source(tmp_path, monkeypatch):
     before = source_digest()
     source_digest.cache_clear()
     (tmp_path / "other.py").write_text("changed")
-    monkeypatch.setattr(module.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(parts.resources, "files", lambda package: tmp_path)
     assert source_digest() != before
     source_digest.cache_clear()
 

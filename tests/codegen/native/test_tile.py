@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import re
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from llvmlite import ir
 
-from kgraph.codegen.native import tile
-from kgraph.codegen.native.host import host, tile_shape
-from kgraph.codegen.native.objects import assemble
+from kgraph.codegen.native import optimise, tile
+from kgraph.codegen.native.host import Host, host, tile_shape
 
 LENGTHS = (0, 1, 2, 3, 7, 64)
 ROWS = range(1, host().rows + 1)
@@ -126,14 +126,36 @@ def test_a_tile_is_found_by_dtype_and_width():
     assert tile_shape("float32", 2) == (host().rows, 2 * host().lanes("float32"))
 
 
-def test_no_tile_spills_a_vector_register():
+PROCESSORS = {
+    "AVX-512": ("x86_64", "skylake-avx512", 512),
+    "AVX2": ("x86_64", "haswell", 256),
+    "SSE2": ("x86_64", "", 128),
+    "NEON": ("aarch64", "neoverse-n1", 128),
+}
+
+
+def assembly_for(cpu: Host, monkeypatch) -> str:
+    """The tiles as assembly for any processor, through the same pipeline."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    triple = f"{cpu.machine}-unknown-linux-gnu"
+    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu.name, features=cpu.features, opt=3)
+    monkeypatch.setattr(tile, "host", lambda: cpu)
     module = ir.Module("tiles")
+    module.triple = triple
     for dtype in ("float32", "float64"):
         tile.emit_tiles(module, dtype)
-    text = assemble(str(module), unroll=False)
-    stack = r"\(%[re][sb]p\)" if host().is_x86 else r"\[(sp|x29)"
-    vector = r"%[xyz]mm" if host().is_x86 else r"\b[qvds]\d"
+    return machine.emit_assembly(optimise.optimised([str(module)], machine, optimise.FULL, False))
+
+
+@pytest.mark.parametrize("processor", ["host", *PROCESSORS])
+def test_no_tile_spills_a_vector_register(processor, monkeypatch):
+    cpu = host() if processor == "host" else Host(*PROCESSORS[processor][:2], "", PROCESSORS[processor][2])
+    text = assembly_for(cpu, monkeypatch)
+    stack = r"\(%[re][sb]p\)" if cpu.is_x86 else r"\[(sp|x29)"
+    vector = r"%[xyz]mm" if cpu.is_x86 else r"\b[qvds]\d"
     pushed = r"^\s*(st|ld)[rp]\s+d\d"  # what the ARM calling convention asks a function to keep
     lines = [line for line in text.splitlines() if re.search(stack, line) and re.search(vector, line)]
-    assert [line for line in lines if not (host().is_arm and re.search(pushed, line))] == []
-    assert text.count("vfmadd") > 100 or host().bits < 256
+    assert [line for line in lines if not (cpu.is_arm and re.search(pushed, line))] == []
+    fused = text.count("fmla") if cpu.is_arm else text.count("vfmadd")
+    assert fused > 100 or cpu.bits < 256
