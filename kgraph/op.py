@@ -53,9 +53,14 @@ class Op:
     numpy: Callable[..., Any]  # the meaning: (*arrays, **attrs); runs eager calls, folds constants, judges kernels
     vjp: Callable[..., tuple[Any, ...]] | None = None  # (g, y, *xs, **attrs) -> a gradient or None for each x
     scalar: str | None = None  # "exp({0})"; {T} is the constructor of the dtype, {alpha} an attribute
+    scalar_of_integers: str | None = None  # what stands in its place where the first operand is an integer
     read: Callable[..., Any] | None = None  # move: (index, *operands, **attrs) -> an expression of kgraph.index
     initial: str | None = None  # reduce, cumulate: the value before the first element
     combine: str | None = None  # reduce, cumulate, scatter: "{0} + {1}"
     opened: Callable[..., Any] | None = None  # compose: (*xs, **attrs) -> the same value, written with other rows
     casts: Callable[..., Sequence[str]] = as_they_are  # dtypes of the arguments -> the dtypes they are cast to
     commutes: bool = False
+
+    def scalar_of(self, dtype: str) -> str | None:
+        """`scalar` for a first operand of this dtype."""
+        return self.scalar if is_float(dtype) or self.scalar_of_integers is None else self.scalar_of_integers

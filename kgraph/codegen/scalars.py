@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.codegen import float32, library
+from kgraph.codegen import float32, float32_angles, float32_powers, integers, library
 from kgraph.codegen.philox import philox
 from kgraph.types import DTYPES, FLOATS
 
@@ -168,12 +168,12 @@ ON_CPU: Scalars = {
 def scalars(dtype: str, target: str = "cpu") -> MappingProxyType[str, Callable[..., Any]]:
     """The functions of a kernel that computes in float32 or float64, by the names that rows use.
 
-    float32 on the CPU is done by polynomials (see float32.py), float64 and CUDA by the math library.
+    float32 on the CPU is done by polynomials (see float32.py and its neighbours), float64 and CUDA by the math library.
     """
     assert dtype in ("float32", "float64") and target in ("cpu", "cuda"), (dtype, target)
-    found = EVERYWHERE | _functions(library, real=getattr(np, dtype))
+    found = EVERYWHERE | _functions(integers) | _functions(library, real=getattr(np, dtype))
     if dtype == "float32":
-        own = _functions(float32)
+        own = _functions(float32) | _functions(float32_angles) | _functions(float32_powers)
         found |= own if target == "cpu" else {"erfinv": own["erfinv"]}
     if target == "cpu":
         found |= ON_CPU

@@ -88,13 +88,14 @@ class Values:
             return self._moved(op.read(at, *operands, **node.attrs), arguments, node.tensor.dtype)
         assert op.kind == "map", f"{node.name}: a {op.kind} has no element expression of its own"
         inputs = [self.element(name, broadcast_index(self.body[name].tensor, at)) for name in arguments]
-        return self._scalar(node, op.scalar, inputs)
+        return self._scalar(node, inputs)
 
-    def _scalar(self, node: Node, template: str | None, inputs: list[str]) -> str:
-        assert template is not None, f"{node.op} has no scalar expression"
+    def _scalar(self, node: Node, inputs: list[str]) -> str:
         arguments = self.body.arguments(node.name)
         first = self.body[arguments[0]].tensor.dtype if arguments else node.tensor.dtype
         attrs = {key: rename_axes(value, self.names) for key, value in node.attrs.items()}
+        template = OPS[node.op].scalar_of(first)
+        assert template is not None, f"{node.op} has no scalar expression"
         if not ARGUMENTS_ONLY.fullmatch(template):
             inputs = list(map(closed, inputs))
         text = template.format(*inputs, T=constructor(node.tensor.dtype), A=constructor(first), **attrs)

@@ -62,6 +62,7 @@ floor_divide = elementwise(
     name="floor_divide",
     numpy=np.floor_divide,
     scalar="{0} // {1}",
+    scalar_of_integers="floor_divide_of_integers({0}, {1}, {A}(1))",
     casts=no_bools,
 )
 mod = elementwise(
@@ -70,6 +71,7 @@ mod = elementwise(
     name="mod",
     numpy=np.mod,
     scalar="{0} % {1}",
+    scalar_of_integers="mod_of_integers({0}, {1}, {A}(1))",
     casts=no_bools,
     vjp=lambda g, y, a, b: (g, negative(multiply(g, floor_divide(a, b)))),
 )

@@ -146,7 +146,7 @@ bitwise_xor = elementwise(
     commutes=True,
 )
 bitwise_not = elementwise(
-    "The bits that x has not.", name="bitwise_not", type=integers, numpy=np.bitwise_not, scalar="~{0}"
+    "The bits that x has not.", name="bitwise_not", type=integers, numpy=np.bitwise_not, scalar="{0} ^ {T}(-1)"
 )
 left_shift = elementwise(
     "The bits of x moved up by y places.",
@@ -154,7 +154,7 @@ left_shift = elementwise(
     name="left_shift",
     type=integers,
     numpy=np.left_shift,
-    scalar="{0} << {1}",
+    scalar="shifted_left({0}, {1}, {A}(63))",
     casts=common,
 )
 right_shift = elementwise(
@@ -163,7 +163,7 @@ right_shift = elementwise(
     name="right_shift",
     type=integers,
     numpy=np.right_shift,
-    scalar="{0} >> {1}",
+    scalar="shifted_right({0}, {1}, {A}(63))",
     casts=common,
 )
 

@@ -117,7 +117,8 @@ def hypot(x1: Any, x2: Any) -> Any:
     large, small = maximum(x1, x2), minimum(x1, x2)
     fits = logical_and(greater(large, 0), isfinite(large))
     ratio = where(fits, divide(small, where(fits, large, 1)), 0)
-    return multiply(large, sqrt(square(ratio) + 1.0))
+    found = multiply(large, sqrt(square(ratio) + 1.0))
+    return where(logical_or(isinf(x1), isinf(x2)), math.inf, found)  # of infinity and NaN too
 
 
 @composed

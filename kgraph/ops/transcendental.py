@@ -107,6 +107,7 @@ power = elementwise(
     name="power",
     numpy=_power_numpy,
     scalar="power({0}, {1})",
+    scalar_of_integers="power_of_integers({0}, {1}, {A}(0))",
     casts=no_bools,
     vjp=_power_vjp,
 )

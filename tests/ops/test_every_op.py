@@ -101,7 +101,7 @@ INTEGERS = ("add", "multiply", "floor_divide", "mod", "power", "sign", "maximum"
 def kernel(name: str, dtype: str, result: str) -> Callable[..., None]:
     """A loop around the row's expression, compiled by numba itself."""
     numba = pytest.importorskip("numba")
-    template = OPS[name].scalar
+    template = OPS[name].scalar_of(dtype)
     assert template is not None
     first = "bool_" if name == "where" or dtype == "bool" else dtype
     made = "bool_" if result == "bool" else result
