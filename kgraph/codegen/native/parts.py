@@ -63,7 +63,8 @@ def _emit_core(module: ir.Module) -> None:
         emit(module)
 
 
-CORE = Part((RUN, PARALLEL, RESET, TAKE, SWAP, FIT, FRESH, BEGIN, FINISH, ENTRY, python_abi.PYTHON), _emit_core)
+_CORE = (RUN, PARALLEL, RESET, TAKE, SWAP, FIT, FRESH, BEGIN, FINISH, ENTRY, python_abi.PYTHON)
+CORE = Part(_CORE, _emit_core, LIGHT)  # no loop in it gains from vectors
 PARTS = (
     CORE,
     *(Part((name,), partial(emit_tile, name=name), LIGHT) for name in TILES),  # unrolled, and in vectors, as emitted
