@@ -6,7 +6,7 @@ from are grad/v/multiply, grad/v/einsum, ... Each carries the origin of the node
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from kgraph import show
 from kgraph.errors import DTypeError, GraphError
 from kgraph.ir import Graph, Node
+from kgraph.loop_gradients import LoopGradient, cond_gradient
 from kgraph.op import OPS
 from kgraph.trace import Symbol, constant, insert, needed, record, reference
 from kgraph.types import TensorType, is_float, numpy_dtype
@@ -39,12 +40,12 @@ def gradients(graph: Graph, loss: str, wrt: Sequence[str]) -> Graph:
     return backward.graph.prune()
 
 
-def pullback(graph: Graph, outputs: Sequence[str], wrt: Sequence[str]) -> Graph:
+def pullback(graph: Graph, outputs: Sequence[str], wrt: Sequence[str], keep: bool = False) -> Graph:
     """A graph that maps cotangents of `outputs` to those of `wrt`: the vector-Jacobian product.
 
     For each output y an input d_y of its type follows the inputs of `graph`; the outputs of the new graph are the
     gradients of sum(y * d_y) with respect to each w of wrt, which are inputs, weights or other nodes. Values of state
-    are not updated. GraphError: an op on the way has no gradient.
+    are not updated. With keep=True the outputs of `graph` come first. GraphError: an op on the way has no gradient.
     """
     backward = _Backward(graph.copy(), wrt)
     made = backward.graph
@@ -52,7 +53,8 @@ def pullback(graph: Graph, outputs: Sequence[str], wrt: Sequence[str]) -> Graph:
         seed = made.add(Node(made.fresh(f"d_{name}"), "input", graph[name].tensor))
         if is_float(graph[name].tensor.dtype):
             backward.give(name, reference(made, seed))
-    made.outputs, made.updates = backward.run(outputs), {}
+    found = backward.run(outputs)
+    made.outputs, made.updates = [*outputs, *found] if keep else found, {}
     return made.prune()
 
 
@@ -67,6 +69,8 @@ class _Backward:
         self.names: dict[int, str] = {}  # the symbols that are in the graph
         self.assumed = {frozenset((a, b)) for a, b, _ in graph.assumed}
         self.depends = _reached(graph, wrt)
+        loops = [node.name for node in graph if node.op == "loop" and node.name in self.depends]
+        self.loops = {name: LoopGradient(graph, name, pullback) for name in loops}
 
     def give(self, name: str, part: Symbol) -> None:
         """Add to the gradient of a node."""
@@ -103,13 +107,22 @@ class _Backward:
             return
         if not any(self.wanted(source) for source in sources):
             return
-        rule = OPS[node.op].vjp if node.op in OPS else None
-        if rule is None:
-            raise self.no_gradient(node)
         y, *xs = (reference(graph, name) for name in (node.name, *sources))
+        rule = self.rule(node)
         for source, x, part in zip(sources, xs, rule(g, y, *xs, **node.attrs), strict=True):
             if part is not None and self.wanted(source):
                 self.give(source, self.named(fitted(part, x.type), f"grad/{node.name}", node.origin))
+
+    def rule(self, node: Node) -> Callable[..., Any]:
+        """How gradients go through a node."""
+        if node.op == "loop":
+            return lambda g, y, *xs, **_: self.loops[node.name](g, y, xs)
+        if node.op == "cond":
+            return lambda g, y, *xs, **_: cond_gradient(node, g, xs, pullback)
+        found = OPS[node.op].vjp if node.op in OPS else None
+        if found is None:
+            raise self.no_gradient(node)
+        return found
 
     def wanted(self, name: str) -> bool:
         kind = self.graph[name].type

@@ -29,8 +29,11 @@ def _faults(graph: Graph, node: Node) -> list[str]:
     slots = sorted(slot for _, _, slot in graph.nx.in_edges(node.name, keys=True))
     if slots != list(range(len(slots))):
         return [f"{node.name} has argument slots {slots}"]
+    if node.op == "cond":
+        bodies = (node.attrs["body"], node.attrs["other"])
+        return [fault for body in bodies for fault in _body_faults(node, body, len(arguments) - 1)]
     if node.body is not None:
-        return _body_faults(node, len(arguments))
+        return _body_faults(node, node.body, len(arguments))
     if node.op not in OPS:
         known = node.op in ("input", "param", "const", "item")
         return [] if known else [f"{node.name} is of the unknown op {node.op!r}"]
@@ -38,9 +41,7 @@ def _faults(graph: Graph, node: Node) -> list[str]:
     return [] if derived == node.type else [f"{node.name} is {node.type}, its op says {derived}"]
 
 
-def _body_faults(node: Node, arguments: int) -> list[str]:
-    body = node.body
-    assert body is not None
+def _body_faults(node: Node, body: Graph, arguments: int) -> list[str]:
     check(body, f"building {node.name}")
-    wanted = len(body.inputs) + (0 if node.op == "fused" else len(body.params()))
+    wanted = len(body.inputs) + (0 if node.op in OPS or node.op == "fused" else len(body.params()))
     return [] if wanted == arguments else [f"{node.name} has {arguments} arguments, its body {wanted}"]

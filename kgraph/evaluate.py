@@ -77,12 +77,36 @@ def _value(node: Node, arguments: list[Any], sizes: dict[str, int], dtype: str |
         return _wide(node.attrs["value"], dtype)
     if node.op == "item":
         return arguments[0][node.attrs["index"]]
+    if node.op == "loop":
+        return _loop(node, arguments, sizes, dtype)
+    if node.op == "cond":
+        branch = node.attrs["body" if arguments[0] else "other"]
+        return evaluate(branch, arguments[1:], dtype, sizes=sizes)[0]
     if node.body is not None:
         return _call(node, arguments, sizes, dtype)
     attrs = {key: resolve(value, sizes) for key, value in node.attrs.items()}
     kind = numpy_dtype(node.tensor.dtype)
     result = np.asarray(OPS[node.op].numpy(*arguments, **attrs))
     return _wide(result.astype(kind, copy=False) if dtype is None or kind.kind != "f" else result, dtype)
+
+
+def _loop(node: Node, arguments: list[Any], sizes: dict[str, int], dtype: str | None) -> list[Any]:
+    """All results of a loop: what it carries last, and what its steps made, stacked. See ops/loops.py."""
+    body, carried, attrs = node.body, node.attrs["carried"], node.attrs
+    assert body is not None
+    state, rest = arguments[:carried], arguments[carried + attrs["scanned"] :]
+    cut = arguments[carried : carried + attrs["scanned"]]
+    steps = range(resolve(attrs["length"], sizes))
+    made = [body[name].tensor for name in body.outputs[carried:]]
+    stacks = [_wide(np.zeros((len(steps), *resolve(one.shape, sizes)), numpy_dtype(one.dtype)), dtype) for one in made]
+    for step in reversed(steps) if attrs["reverse"] else steps:
+        if attrs["guarded"] and not state[0]:
+            break
+        values, _ = evaluate(body, [*state, *(x[step] for x in cut), *rest], dtype, sizes=sizes)
+        state = values[:carried]
+        for stack, value in zip(stacks, values[carried:], strict=True):
+            stack[step] = value
+    return [*state, *stacks]
 
 
 def _call(node: Node, arguments: list[Any], sizes: dict[str, int], dtype: str | None) -> Any:

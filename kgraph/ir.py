@@ -11,7 +11,7 @@ import networkx as nx
 
 from kgraph import show
 from kgraph.errors import GraphError
-from kgraph.sizes import Dim
+from kgraph.sizes import Dim, substitute
 from kgraph.types import TensorType
 
 LEAVES = frozenset(("input", "param", "const"))
@@ -170,6 +170,21 @@ class Graph:
         twin.nx, twin._added = self.nx.copy(), self._added
         twin.inputs, twin.outputs = list(self.inputs), list(self.outputs)
         twin.updates, twin.assumed = dict(self.updates), list(self.assumed)
+        return twin
+
+    def with_sizes(self, sizes: Mapping[str, Dim]) -> Graph:
+        """A twin in which named axes are these sizes."""
+        twin = self.copy()
+        twin.assumed = [(substitute(a, sizes), substitute(b, sizes), name) for a, b, name in self.assumed]
+        for name in twin.nodes:
+            node = twin[name]
+            kinds = node.type if isinstance(node.type, tuple) else (node.type,)
+            made = tuple(replace(kind, shape=substitute(kind.shape, sizes)) for kind in kinds)
+            attrs = {
+                key: value.with_sizes(sizes) if isinstance(value, Graph) else substitute(value, sizes)
+                for key, value in node.attrs.items()
+            }
+            twin.set(name, type=made if isinstance(node.type, tuple) else made[0], attrs=attrs)
         return twin
 
     def fresh(self, stem: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kgraph.types import TensorType, is_float, promote
+from kgraph.types import is_float, promote
 
 OPS: dict[str, Op] = {}
 FUNCTIONS: dict[str, Callable[..., Any]] = {}  # public names: the rows, and what is composed of them
@@ -44,12 +44,13 @@ class Op:
       contract  a sum of products over named axes
       cumulate  a running reduction along one axis
       scatter   elements added or written at given places
+      loop      a body run again and again, or one of two bodies: a plan of its own
       compose   none of its own: once gradients are there, the pass `open` puts `opened` in its place
     """
 
     name: str
     kind: str
-    type: Callable[..., TensorType]  # (*argument types, **attrs) -> result type; raises ShapeError
+    type: Callable[..., Any]  # (*argument types, **attrs) -> result type; raises ShapeError; of a loop a tuple
     numpy: Callable[..., Any]  # the meaning: (*arrays, **attrs); runs eager calls, folds constants, judges kernels
     vjp: Callable[..., tuple[Any, ...]] | None = None  # (g, y, *xs, **attrs) -> a gradient or None for each x
     scalar: str | None = None  # "exp({0})"; {T} is the constructor of the dtype, {alpha} an attribute

@@ -20,10 +20,10 @@ TABLE = """
     8  models  training  callbacks  saving  utils
     7  compile  executable  direct  jitted  lower  differentiate  arrays
     6  codegen
-    5  layers  initializers  losses  metrics  optimizers  activations  backend  |  rewrite  autodiff  passes
+    5  layers  initializers  losses  metrics  optimizers  activations  backend  |  rewrite  autodiff  loop_gradients  passes
     5  regularizers  constraints  random
     4  ops
-    3  trace  variable  evaluate  check
+    3  trace  variable  evaluate  check  capture  loop  batched
     2  op
     1  ir  show  index
     0  types  sizes  tree  errors  config  seeds  named  dtype_policies

@@ -20,8 +20,8 @@ from kgraph.bench.timing import Sample, one_turn, warm_up
 from kgraph.bench.work import operations, operations_of
 from kgraph.codegen.layout import layout
 from kgraph.codegen.native.runtime import runtime
-from kgraph.codegen.plan import Plan, Step
 from kgraph.codegen.program import Program, aligned
+from kgraph.codegen.steps import Loop, Plan, Step
 from kgraph.evaluate import bind_sizes
 from kgraph.sizes import resolve
 
@@ -70,7 +70,7 @@ def profile_of(case: Case, mode: str, threads: int, seconds: float) -> Profile:
     run = runtime().run
     counted: set[str] = set()
     for step in program.plan.steps:
-        call = partial(run, program._encoded([step]), 1, frame, threads)
+        call = partial(run, program.code_of([step]), 1, frame, threads)
         sample = sample_of(call, seconds)
         done, moved = counts(program.plan, step, sizes, counted), touched(program.plan, step, sizes)
         kernels.append(Kernel(step.node, sample, done, moved))
@@ -103,18 +103,22 @@ def frame_of(program: Program, inputs: Sequence[np.ndarray], sizes: Mapping[str,
     return frame, owned
 
 
-def touched(plan: Plan, step: Step, sizes: Mapping[str, int]) -> int:
+def touched(plan: Plan, step: Step | Loop, sizes: Mapping[str, int]) -> int:
     """The bytes of all buffers of a step, each once; a gather may read less of its table."""
+    if isinstance(step, Loop):
+        return int(resolve(step.count, sizes)) * sum(touched(plan, one, sizes) for one in step.steps)
     return sum(int(resolve(plan.buffers[name].bytes, sizes)) for name in dict.fromkeys(step.buffers))
 
 
-def counts(plan: Plan, step: Step, sizes: Mapping[str, int], counted: set[str]) -> int:
+def counts(plan: Plan, step: Step | Loop, sizes: Mapping[str, int], counted: set[str]) -> int:
     """The operations of a step's node, told once for all of its steps; packing has none."""
-    if step.node not in plan.graph or step.node in counted or step.table:
+    if step.node not in plan.graph or step.node in counted or (isinstance(step, Step) and step.table):
         return 0
     counted.add(step.node)
     node = plan.graph[step.node]
-    return operations(node.body, sizes) if node.body is not None else operations_of(plan.graph, node, sizes)
+    if node.op == "fused" and node.body is not None:
+        return operations(node.body, sizes)
+    return operations_of(plan.graph, node, sizes)
 
 
 def entry(found: Profile, limits: Limits) -> dict[str, Any]:

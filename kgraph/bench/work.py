@@ -42,6 +42,9 @@ def operations_of(graph: Graph, node: Node, sizes: Mapping[str, int]) -> int:
     """The operations of one node."""
     if node.op not in OPS:
         return 0
+    if OPS[node.op].kind == "loop":
+        bodies = [value for value in node.attrs.values() if isinstance(value, Graph)]
+        return int(resolve(node.attrs.get("length", 1), sizes)) * max(operations(body, sizes) for body in bodies)
     arguments = [resolve(graph[name].tensor.shape, sizes) for name in graph.arguments(node.name)]
     made = prod(resolve(node.tensor.shape, sizes))
     match OPS[node.op].kind:

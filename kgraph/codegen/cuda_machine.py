@@ -45,9 +45,14 @@ class Emulator:
         """Copy an array to the start of memory."""
         memory[: array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
-    def download(self, memory: np.ndarray, array: np.ndarray) -> None:
-        """Copy the start of memory into an array."""
-        array.reshape(-1).view(np.uint8)[:] = memory[: array.nbytes]
+    def download(self, memory: np.ndarray, array: np.ndarray, offset: int = 0) -> None:
+        """Copy memory from an offset on into an array."""
+        array.reshape(-1).view(np.uint8)[:] = memory[offset : offset + array.nbytes]
+
+    def copy(self, goal: tuple[np.ndarray, int], source: tuple[np.ndarray, int], nbytes: int) -> None:
+        """Copy bytes from one place, a memory and an offset, to another."""
+        (to, start), (memory, offset) = goal, source
+        to[start : start + nbytes] = memory[offset : offset + nbytes]
 
     def pointer(self, memory: np.ndarray, offset: int, elements: int, dtype: str) -> np.ndarray:
         """What a kernel is given for a value at an offset."""
@@ -88,9 +93,13 @@ class Gpu:
         """Copy an array to the device."""
         self._device.upload(memory, array)
 
-    def download(self, memory: Any, array: np.ndarray) -> None:
+    def download(self, memory: Any, array: np.ndarray, offset: int = 0) -> None:
         """Copy from the device, after all that was launched."""
-        self._device.download(memory, array)
+        self._device.download(memory, array, offset)
+
+    def copy(self, goal: tuple[Any, int], source: tuple[Any, int], nbytes: int) -> None:
+        """Copy bytes from one place, a memory and an offset, to another."""
+        self._device.copy(int(goal[0].handle) + goal[1], int(source[0].handle) + source[1], nbytes)
 
     def pointer(self, memory: Any, offset: int, elements: int, dtype: str) -> int:
         """What a kernel is given for a value at an offset."""

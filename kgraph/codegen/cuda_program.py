@@ -13,9 +13,10 @@ from kgraph.codegen import cuda
 from kgraph.codegen.cuda_machine import Emulator, Gpu, compiled, grid_of, machine
 from kgraph.codegen.kernel import Check
 from kgraph.codegen.layout import layout
-from kgraph.codegen.plan import Plan, Step, plan
+from kgraph.codegen.plan import plan
 from kgraph.codegen.refusal import refusal
 from kgraph.codegen.show import line_above, shown_source
+from kgraph.codegen.steps import Loop, Plan, Step
 from kgraph.errors import ArgumentError
 from kgraph.ir import Graph
 from kgraph.sizes import resolve
@@ -56,7 +57,7 @@ class CudaProgram:
         """Machine code, and the memory that outlives a call."""
         self._machine = found
         found.enter()
-        self._loaded = {step.kernel: found.load(step.kernel) for step in (*self.plan.prepare, *self.plan.steps)}
+        self._loaded = {step.kernel: found.load(step.kernel) for step in (*self.plan.prepare, *self.plan.kernel_calls)}
         self._contexts: dict[tuple[int, ...], Context] = {}
         self._versions: dict[str, int] | None = None  # of the weights on the device
         self._kept = {
@@ -64,11 +65,10 @@ class CudaProgram:
             for name, buffer in self.plan.buffers.items()
             if buffer.place in ("param", "const", "prepared")
         }
-        self._flags = [Place(found.allocate(FLAG_BYTES)) for _ in self.plan.steps]
-        for node in self.plan.graph:
-            if node.op == "const":
-                value = np.asarray(node.attrs["value"], numpy_dtype(node.tensor.dtype))
-                found.upload(self._kept[node.name].memory, value)
+        checks = [step for step in self.plan.kernel_calls if isinstance(step.kernel.schedule, Check)]
+        self._flags = {id(step): Place(found.allocate(FLAG_BYTES)) for step in checks}
+        for name, value in self.plan.constants.items():
+            found.upload(self._kept[name].memory, value)
 
     def run(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], sizes: Mapping[str, int]
@@ -84,7 +84,7 @@ class CudaProgram:
             context = self._context(target, sizes)
             for name, array in zip(graph.inputs, inputs, strict=True):
                 target.upload(context.places[name].memory, array)
-            self._run_steps(target, context.places, inputs, sizes)
+            self._run_steps(target, self.plan.steps, dict(context.places), inputs, sizes)
             changed = graph.updates
             kinds = [graph[param].tensor for param in changed]
             updates = [np.empty(kind.shape, numpy_dtype(kind.dtype)) for kind in kinds]
@@ -106,12 +106,23 @@ class CudaProgram:
         self._versions = versions
 
     def _run_steps(
-        self, target: Emulator | Gpu, places: Mapping[str, Place], inputs: Sequence[Any], sizes: Mapping[str, int]
+        self,
+        target: Emulator | Gpu,
+        steps: Sequence[Step | Loop],
+        places: dict[str, Place],
+        inputs: Sequence[Any],
+        sizes: Mapping[str, int],
     ) -> None:
         """All kernels; what follows checks of indices waits for their answer, as it may read with these indices."""
         waiting: list[tuple[Step, Place]] = []
-        for step, flag in zip(self.plan.steps, self._flags, strict=True):
+        for step in steps:
+            if isinstance(step, Loop):
+                self._answer(target, waiting, inputs, sizes)
+                waiting = []
+                self._run_loop(target, step, places, inputs, sizes)
+                continue
             if isinstance(step.kernel.schedule, Check):
+                flag = self._flags[id(step)]
                 target.upload(flag.memory, np.zeros(1, np.int32))
                 self._start(target, step, places, sizes, flag)
                 waiting.append((step, flag))
@@ -120,6 +131,48 @@ class CudaProgram:
             waiting = []
             self._start(target, step, places, sizes, None)
         self._answer(target, waiting, inputs, sizes)
+
+    def _run_loop(
+        self,
+        target: Emulator | Gpu,
+        loop: Loop,
+        places: dict[str, Place],
+        inputs: Sequence[Any],
+        sizes: Mapping[str, int],
+    ) -> None:
+        """The steps of a loop, with the places that move; `places` is changed as it goes on."""
+        count = int(resolve(loop.count, sizes))
+        for one in loop.carried:
+            places[one.read] = self._place(places, one.first)
+            if one.spare:
+                places[one.written] = self._place(places, one.spare[0])
+        for index in range(count):
+            if loop.condition is not None and self._flag(target, places, loop.condition) != loop.wanted:
+                break
+            number = count - 1 - index if loop.reverse else index
+            for part in loop.slices:
+                whole, size = self._place(places, part.whole), int(resolve(self.plan.buffers[part.part].bytes, sizes))
+                places[part.part] = Place(whole.memory, whole.offset + number * size)
+            self._run_steps(target, loop.steps, places, inputs, sizes)
+            for one in loop.carried:
+                places[one.read] = places[one.written]
+            for one in loop.carried:
+                if one.spare:
+                    even, odd = (self._place(places, name) for name in one.spare)
+                    places[one.written] = odd if places[one.written] == even else even
+        for one in loop.carried:
+            if one.result:
+                source, goal = places[one.read], self._place(places, one.result)
+                size = int(resolve(self.plan.buffers[one.read].bytes, sizes))
+                target.copy((goal.memory, goal.offset), (source.memory, source.offset), size)
+
+    def _place(self, places: Mapping[str, Place], name: str) -> Place:
+        return places.get(name) or self._kept[name]
+
+    def _flag(self, target: Emulator | Gpu, places: Mapping[str, Place], name: str) -> bool:
+        place, flag = self._place(places, name), np.zeros(1, np.bool_)
+        target.download(place.memory, flag, place.offset)
+        return bool(flag[0])
 
     def _answer(
         self,
@@ -150,7 +203,7 @@ class CudaProgram:
             return
         given = []
         for name in step.buffers:
-            buffer, place = self.plan.buffers[name], places.get(name) or self._kept[name]
+            buffer, place = self.plan.buffers[name], self._place(places, name)
             elements = int(resolve(buffer.elements, sizes))
             given.append(target.pointer(place.memory, place.offset, elements, buffer.dtype))
         if flag is not None:
@@ -177,8 +230,7 @@ class CudaProgram:
 
     def source(self) -> str:
         """The generated Python of each kernel, once, in the order in which they run."""
-        graph = self.plan.graph
-        texts = self._each_kernel(lambda step: f"{line_above(graph, step)}\n{shown_source(step, cuda.source)}")
+        texts = self._each_kernel(lambda step: f"{line_above(step)}\n{shown_source(step, cuda.source)}")
         return "\n\n".join(texts)
 
     def llvm(self) -> str:
@@ -196,5 +248,5 @@ class CudaProgram:
         return "\n\n".join(self._each_kernel(lambda step: compiled(step.kernel).ptx))
 
     def _each_kernel(self, show: Callable[[Step], str]) -> list[str]:
-        first = {step.kernel: step for step in reversed([*self.plan.prepare, *self.plan.steps])}
+        first = {step.kernel: step for step in reversed([*self.plan.prepare, *self.plan.kernel_calls])}
         return [show(step) for step in reversed(first.values())]

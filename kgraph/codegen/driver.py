@@ -67,14 +67,19 @@ class Device:
             self._succeed(copy(int(buffer.handle), source.ctypes.data, source.nbytes, self._stream.handle))
         self.synchronize()
 
-    def download(self, buffer: Buffer, array: np.ndarray) -> None:
-        """Copy the start of a buffer into an array, after all work that was launched before."""
+    def download(self, buffer: Buffer, array: np.ndarray, offset: int = 0) -> None:
+        """Copy a buffer, from an offset in bytes on, into an array, after all work that was launched before."""
         assert array.flags.c_contiguous, "a download goes into a contiguous array"
-        self._fits(buffer, array)
+        self._fits(buffer, array, offset)
         if array.nbytes:
             copy = self._driver.cuMemcpyDtoHAsync
-            self._succeed(copy(array.ctypes.data, int(buffer.handle), array.nbytes, self._stream.handle))
+            self._succeed(copy(array.ctypes.data, int(buffer.handle) + offset, array.nbytes, self._stream.handle))
         self.synchronize()
+
+    def copy(self, goal: int, source: int, nbytes: int) -> None:
+        """Copy bytes on the device, from address to address, in the order of the work around it."""
+        if nbytes and goal != source:
+            self._succeed(self._driver.cuMemcpyDtoDAsync(goal, source, nbytes, self._stream.handle))
 
     def load(self, compiled: Compiled) -> Kernel:
         """Bring a kernel onto the device."""
@@ -94,8 +99,8 @@ class Device:
         """Wait until all work is done; errors of kernels show here."""
         self._stream.sync()
 
-    def _fits(self, buffer: Buffer, array: np.ndarray) -> None:
-        assert array.nbytes <= buffer.size, f"{array.nbytes} bytes do not fit in a buffer of {buffer.size}"
+    def _fits(self, buffer: Buffer, array: np.ndarray, offset: int = 0) -> None:
+        assert offset + array.nbytes <= buffer.size, f"{array.nbytes} bytes do not fit in a buffer of {buffer.size}"
 
     def _succeed(self, results: tuple[Any, ...]) -> None:
         if results[0] != self._driver.CUresult.CUDA_SUCCESS:

@@ -21,7 +21,8 @@ def nanoseconds(graph: Graph, sizes: Mapping[str, int]) -> int:
 
 def _of_node(graph: Graph, node: Node, sizes: Mapping[str, int]) -> float:
     if node.body is not None:
-        return nanoseconds(node.body, sizes)
+        times = min(resolve(node.attrs["length"], sizes), 1000) if node.op == "loop" else 1
+        return times * nanoseconds(node.body, sizes)
     if node.op not in OPS or node.op in _OTHERWISE_IDLE:
         return 0.0
     read = [resolve(graph[name].tensor.shape, sizes) for name in graph.arguments(node.name)]

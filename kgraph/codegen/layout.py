@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kgraph.codegen.plan import Plan
+from kgraph.codegen.steps import Plan
 from kgraph.sizes import resolve
 
 ALIGNMENT = 64

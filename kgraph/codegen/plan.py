@@ -5,77 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from kgraph.codegen.contraction import Contraction, Tile, contraction_of
-from kgraph.codegen.kernel import Check, Kernel
 from kgraph.codegen.ordered import checking
+from kgraph.codegen.parts import Combined, in_parts
 from kgraph.codegen.schedule import contracts_alone, schedule
+from kgraph.codegen.steps import Buffer, Carried, Loop, Plan, Slice, Step
 from kgraph.codegen.task import Task, body_of, generic, task_of
 from kgraph.codegen.variants import GIVEN, OPERANDS, PRODUCTS, Variant, variants
 from kgraph.errors import DTypeError
 from kgraph.ir import LEAVES, Graph, Node
+from kgraph.loop import Parts
+from kgraph.op import OPS
 from kgraph.passes.group import INDICES, points_inside
-from kgraph.sizes import Dim, axes_of
+from kgraph.sizes import Dim, axes_of, substitute
 from kgraph.types import UNSIGNED, TensorType, numpy_dtype
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """Memory for one value. place: input, param, const, result, arena, or prepared (made from weights alone)."""
-
-    name: str
-    dtype: str
-    elements: Dim
-    place: str
-
-    @property
-    def bytes(self) -> Dim:
-        return self.elements * numpy_dtype(self.dtype).itemsize
-
-
-@dataclass(frozen=True)
-class Step:
-    """One kernel call: the buffers and the sizes that it is given."""
-
-    kernel: Kernel
-    buffers: tuple[str, ...]
-    sizes: tuple[Dim, ...]
-    node: str
-    table: str = ""  # of a check: what the indices point into
-
-
-@dataclass
-class Plan:
-    """Everything but machine code and addresses."""
-
-    graph: Graph
-    buffers: dict[str, Buffer] = field(default_factory=dict)
-    alias: dict[str, str] = field(default_factory=dict)  # a view -> the buffer it looks at
-    steps: list[Step] = field(default_factory=list)
-    prepare: list[Step] = field(default_factory=list)  # run again only when a weight has changed
-
-    def buffer(self, name: str) -> Buffer:
-        """The memory in which a value lies."""
-        return self.buffers[self.root(name)]
-
-    def root(self, name: str) -> str:
-        """The name of that memory."""
-        while name in self.alias:
-            name = self.alias[name]
-        return name
-
-    @property
-    def checks(self) -> bool:
-        """Whether a call may be refused after it has begun."""
-        return any(isinstance(step.kernel.schedule, Check) for step in self.steps)
-
-    def lifetimes(self) -> dict[str, tuple[int, int]]:
-        """For each buffer in the arena: the first step that writes it, and the last that uses it."""
-        spans: dict[str, tuple[int, int]] = {}
-        for number, step in enumerate(self.steps):
-            for name in step.buffers:
-                if self.buffers[name].place == "arena":
-                    spans[name] = (spans.get(name, (number, 0))[0], number)
-        return spans
 
 
 def plan(graph: Graph, tile: Tile | None) -> Plan:
@@ -87,17 +32,245 @@ def plan(graph: Graph, tile: Tile | None) -> Plan:
     graph, copies = with_results_of_their_own(graph)
     made = Plan(graph)
     results = copies | {_viewed(graph, name) for name in graph.results if name not in copies}
-    static = _static(graph, results)
-    for node in graph:
-        if node.op == "reshape" and node.name not in copies:
-            made.alias[node.name] = graph.arguments(node.name)[0]
-        elif isinstance(node.type, TensorType):
-            place = _place(node, results, static)
-            made.buffers[node.name] = Buffer(node.name, node.tensor.dtype, node.tensor.size, place)
-    for node in graph:
-        if node.name not in made.alias and node.op not in LEAVES and node.op != "item":
-            _add_steps(made, node, static, tile)
+    planner = _Planner(made, graph, tile, dict.fromkeys(results, "result"), copies)
+    planner.run()
+    made.steps = planner.steps
     return made
+
+
+@dataclass
+class _Planner:
+    """The part of a plan that one graph is: the whole, or the body of a loop."""
+
+    made: Plan
+    graph: Graph
+    tile: Tile | None
+    places: dict[str, str]  # where values lie that are results
+    copies: set[str]  # the nodes that copy, though they look like views
+    scope: str = ""  # before the names of the graph, in names of buffers
+    names: dict[str, str] = field(default_factory=dict)  # values that lie in buffers of the graph around
+    static: set[str] = field(default_factory=set)  # made from weights and constants alone
+    steps: list[Step | Loop] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Find memory for every value, and the steps that compute them."""
+        graph, made = self.graph, self.made
+        self._find_static()
+        for node in graph:
+            name = self.scope + node.name
+            if name in made.alias or node.name in self.names or not isinstance(node.type, TensorType):
+                continue
+            if self._is_view(node):
+                made.alias[name] = self.at(graph.arguments(node.name)[0])
+                continue
+            made.buffers[name] = Buffer(name, node.tensor.dtype, node.tensor.size, self._place(node))
+            if node.op == "const":
+                made.constants[name] = np.ascontiguousarray(node.attrs["value"], numpy_dtype(node.tensor.dtype))
+        for node in graph:
+            if node.name in self.names or node.op in LEAVES or node.op == "item":
+                continue
+            if node.op == "loop":
+                self._add_loop(node)
+            elif node.op == "cond":
+                self._add_branches(node)
+            elif not self._is_view(node):
+                self._add_steps(node)
+
+    def _is_view(self, node: Node) -> bool:
+        return node.op == "reshape" and node.name not in self.copies
+
+    def at(self, name: str) -> str:
+        """The name of the buffer in which a value of the graph lies."""
+        return self.made.root(self.names.get(name, self.scope + name))
+
+    def _stored(self, node: Node) -> list[str]:
+        return [self.at(name) for name in stored_by(self.graph, node)]
+
+    def _place(self, node: Node) -> str:
+        if node.name in self.places:
+            return self.places[node.name]
+        if node.op in LEAVES:
+            return node.op
+        return "prepared" if node.name in self.static else "arena"
+
+    def _find_static(self) -> None:
+        """Find the values made from weights and constants alone, of a size that is known."""
+        graph, static = self.graph, self.static
+        for node in graph:
+            arguments = graph.arguments(node.name)
+            inherits = bool(arguments) and all(name in static for name in arguments)
+            inherits = inherits and not axes_of(tuple(kind.shape for kind in _types(node)))
+            inherits = inherits and not _is_loop(node)
+            inherits = inherits and not any(_lookups(graph, node))  # indices are checked in each call, before reading
+            if not isinstance(node.type, TensorType):
+                inherits = inherits and not any(name in self.places for name in stored_by(graph, node))
+            if node.op in ("param", "const") or inherits:
+                static.add(node.name)
+
+    def _add_steps(self, node: Node) -> None:
+        graph, made = self.graph, self.made
+        task, sources = task_of(graph, node)
+        outs = self._stored(node)
+        buffers = [self.at(name) for name in sources] + outs
+        steps = made.prepare if made.buffers[outs[0]].place == "prepared" else self.steps
+        self._add_checks(node)
+        if self.tile is not None and contracts_alone(task):
+            task = generic(task)
+        ahead = _packed_ahead(task, sources, self.static)
+        kernel = schedule(task, self.tile, ahead)
+        if isinstance(kernel, Contraction):
+            assert self.tile is not None
+            ways = variants(task, kernel, self.tile, ahead)
+            steps += self._contracted(node, task, kernel, buffers, sources, ways)  # type: ignore[operator]
+        elif self.tile is not None and steps is self.steps and (cut := in_parts(kernel)) is not None:
+            steps += self._in_parts(node, cut, buffers, task)
+        else:
+            steps.append(Step(kernel, tuple(buffers), task.sizes, node.name, graph=graph))
+
+    def _in_parts(self, node: Node, cut: Combined, buffers: list[str], task: Task) -> Iterator[Step]:
+        """Both steps of a long reduction, with memory for what the parts come to."""
+        known = dict(zip(task.names.values(), task.sizes, strict=True))
+        for number, (partial, elements) in enumerate(cut.partials):
+            name = f"{self.scope}{node.name}:part{number}"
+            self.made.buffers[name] = Buffer(name, partial.dtype, substitute(elements, known), "arena")
+            buffers.append(name)
+        for is_total, kernel in enumerate((cut.parts, cut.total)):
+            yield Step(kernel, tuple(buffers), (*task.sizes, is_total), node.name, graph=self.graph)
+
+    def _contracted(
+        self, node: Node, task: Task, found: Contraction, buffers: list[str], sources: list[str],
+        ways: Sequence[Variant],
+    ) -> Iterator[Step]:  # fmt: skip
+        """The contraction, after the packing of its right operand if it wants that; others that pack it alike share it.
+
+        Where there are several ways to do it, the sizes of a call decide which of these steps have anything to do.
+        """
+        made, graph = self.made, self.graph
+        given = [buffers[slot] for slot in found.sources]
+        if found.pack is not None:
+            source, ahead = buffers[found.right], sources[found.right] in self.static
+            wanted = (found.pack, task.sizes, source)
+            before = [step for step in (*made.prepare, *self.steps) if isinstance(step, Step)]
+            earlier = next((step for step in before if (step.kernel, step.sizes, step.buffers[0]) == wanted), None)
+            name = earlier.buffers[1] if earlier else f"{self.scope}{node.name}:panels"
+            if earlier is None:
+                dtype = task.body[task.body.inputs[found.right]].tensor.dtype
+                place = "prepared" if ahead else "arena"
+                made.buffers[name] = Buffer(name, dtype, task.known(found.panels), place)
+                step = Step(found.pack, (source, name), task.sizes, name, graph=graph)
+                if ahead:
+                    made.prepare.append(step)
+                else:
+                    yield step
+            given.append(name)
+        outs = self._stored(node)
+        operands = [buffers[task.body.inputs.index(name)] for name in task.body.arguments(contraction_of(task).name)]
+        products = f"{self.scope}{node.name}:products"
+        read = {GIVEN: given, OPERANDS: operands, PRODUCTS: [products]}
+        for way in ways:
+            if way.products != 0:
+                made.buffers[products] = Buffer(products, task.root.tensor.dtype, way.products, "arena")
+            written = [products] if way.products != 0 else outs
+            yield Step(way.kernel, (*read[way.reads], *written), way.sizes, node.name, graph=graph)
+
+    def _add_checks(self, node: Node) -> None:
+        """A step that looks at the indices of a gather or scatter before anything is read or written with them."""
+        for reader, table, indices, size in _lookups(self.graph, node):
+            kind = self.graph[indices].tensor
+            table = self.at(table) if table in self.graph else table
+            is_weight = table in self.made.buffers and self.made.buffers[table].place == "param"  # else an array
+            kernel, sizes = checking(kind, size, wraps=not is_weight and kind.dtype not in UNSIGNED)
+            step = Step(kernel, (self.at(indices),), sizes, reader, table, self.graph)
+            same = (step.kernel, step.buffers, step.sizes)
+            steps = [one for one in self.steps if isinstance(one, Step)]
+            if not any((one.kernel, one.buffers, one.sizes) == same for one in steps):
+                self.steps.append(step)
+
+    # loops --------------------------------------------------------------------------------------------------------
+
+    def _results(self, node: Node) -> dict[int, str]:
+        """The buffers of the results of a loop, those that somebody reads."""
+        return {self.graph[one].attrs["index"]: self.at(one) for one in self.graph.readers(node.name)}
+
+    def _inside(self, body: Graph, scope: str, places: dict[str, str], copies: set[str]) -> _Planner:
+        return _Planner(self.made, body, self.tile, places, copies, scope)
+
+    def _add_loop(self, node: Node) -> None:
+        scope = f"{self.scope}{node.name}::"
+        arguments = Parts.of(node, self.graph.arguments(node.name))
+        own, carried = node.attrs["body"], node.attrs["carried"]
+        # What is carried and also kept of each step is written once: to its slice.
+        new, kept = own.outputs[:carried], own.outputs[carried:]
+        body = own.copy()
+        alone = list(dict.fromkeys(name for name in new if name not in kept))
+        body.outputs = [*kept, *alone]
+        body, copies = with_results_of_their_own(body)
+        written = dict(zip((*kept, *alone), body.outputs, strict=True))
+        roots = {one: one if one in copies else _viewed(body, one) for one in body.outputs}
+        inputs = Parts.of(node, own.inputs)
+        moving = [*inputs.carried, *inputs.scanned, *roots.values()]
+        inside = self._inside(body, scope, dict.fromkeys(moving, "moving"), copies)
+        for one, argument in zip(inputs.constant, arguments.constant, strict=True):
+            inside.names[one] = self.at(argument)
+            inside.static |= {one} if argument in self.static else set()
+        inside.run()
+        results = self._results(node)
+        slices = [
+            Slice(scope + one, self.at(argument))
+            for one, argument in zip(inputs.scanned, arguments.scanned, strict=True)
+        ]
+        for number, one in enumerate(body.outputs[: len(kept)], carried):
+            whole = results.get(number) or self._unread(node, number)
+            slices.append(Slice(scope + roots[one], whole))
+        handed = []
+        for number, (one, argument) in enumerate(zip(inputs.carried, arguments.carried, strict=True)):
+            target = scope + roots[written[new[number]]]
+            spare = self._spare(target) if new[number] in alone else None
+            alone = [name for name in alone if name != new[number]]  # another that carries it too reads the same memory
+            handed.append(Carried(scope + one, target, self.at(argument), spare, results.get(number)))
+        condition = scope + inputs.carried[0] if node.attrs["guarded"] else None
+        self.steps.append(
+            Loop(
+                tuple(inside.steps), node.attrs["length"], node.name, tuple(slices), tuple(handed),
+                node.attrs["reverse"], condition,
+            )
+        )  # fmt: skip
+
+    def _unread(self, node: Node, number: int) -> str:
+        """Memory for a result that nobody reads."""
+        kind = _types(node)[number]
+        name = f"{self.scope}{node.name}.{number}:unread"
+        self.made.buffers[name] = Buffer(name, kind.dtype, kind.size, "arena")
+        return name
+
+    def _spare(self, name: str) -> tuple[str, str]:
+        """Two places for a value that is carried."""
+        like = self.made.buffers[name]
+        names = (f"{name}:even", f"{name}:odd")
+        for one in names:
+            self.made.buffers[one] = Buffer(one, like.dtype, like.elements, "arena")
+        return names
+
+    def _add_branches(self, node: Node) -> None:
+        flag, *arguments = self.graph.arguments(node.name)
+        results = self._results(node)
+        for wanted, key in ((True, "body"), (False, "other")):
+            scope = f"{self.scope}{node.name}::{key}::"
+            body, copies = with_results_of_their_own(node.attrs[key])
+            inside = self._inside(body, scope, {}, copies)
+            for one, argument in zip(body.inputs, arguments, strict=True):
+                inside.names[one] = self.at(argument)
+                inside.static |= {one} if argument in self.static else set()
+            for number, one in enumerate(body.outputs):
+                root = one if one in copies else _viewed(body, one)
+                inside.places[root] = "result"
+                self.made.alias[scope + root] = results.get(number) or self._unread(node, number)
+            inside.run()
+            self.steps.append(Loop(tuple(inside.steps), 1, node.name, condition=self.at(flag), wanted=wanted))
+
+
+def _is_loop(node: Node) -> bool:
+    return node.op in OPS and OPS[node.op].kind == "loop"
 
 
 def _check_dtypes(graph: Graph) -> None:
@@ -145,47 +318,6 @@ def _types(node: Node) -> tuple[TensorType, ...]:
     return node.type if isinstance(node.type, tuple) else (node.type,)
 
 
-def _static(graph: Graph, results: set[str]) -> set[str]:
-    """Values made from weights and constants alone, of a size that is known."""
-    static: set[str] = set()
-    for node in graph:
-        arguments = graph.arguments(node.name)
-        inherits = bool(arguments) and all(name in static for name in arguments)
-        inherits = inherits and not axes_of(tuple(kind.shape for kind in _types(node)))
-        inherits = inherits and not any(_lookups(graph, node))  # indices are checked in each call, and before reading
-        if not isinstance(node.type, TensorType):
-            inherits = inherits and not results & {*stored_by(graph, node)}
-        if node.op in ("param", "const") or inherits:
-            static.add(node.name)
-    return static
-
-
-def _place(node: Node, results: set[str], static: set[str]) -> str:
-    if node.op in LEAVES:
-        return node.op
-    if node.name in results:
-        return "result"
-    return "prepared" if node.name in static else "arena"
-
-
-def _add_steps(made: Plan, node: Node, static: set[str], tile: Tile | None) -> None:
-    graph = made.graph
-    task, sources = task_of(graph, node)
-    outs = stored_by(graph, node)
-    buffers = [made.root(name) for name in sources] + outs
-    steps = made.prepare if made.buffers[outs[0]].place == "prepared" else made.steps
-    _add_checks(made, node)
-    if tile is not None and contracts_alone(task):
-        task = generic(task)
-    ahead = _packed_ahead(task, sources, static)
-    kernel = schedule(task, tile, ahead)
-    if isinstance(kernel, Contraction):
-        assert tile is not None
-        steps += _contracted(made, node, task, kernel, buffers, static, sources, variants(task, kernel, tile, ahead))
-    else:
-        steps.append(Step(kernel, tuple(buffers), task.sizes, node.name))
-
-
 def _packed_ahead(task: Task, sources: list[str], static: set[str]) -> tuple[bool, bool]:
     einsum = next((node for node in task.body if node.op == "einsum"), None)
     if einsum is None:
@@ -193,53 +325,6 @@ def _packed_ahead(task: Task, sources: list[str], static: set[str]) -> tuple[boo
     given = dict(zip(task.body.inputs, sources, strict=True))
     left, *right = (given.get(name, "") in static for name in task.body.arguments(einsum.name))
     return left, bool(right and right[0])
-
-
-def _contracted(
-    made: Plan, node: Node, task: Task, found: Contraction, buffers: list[str], static: set[str], sources: list[str],
-    ways: Sequence[Variant],
-) -> Iterator[Step]:  # fmt: skip
-    """The contraction, after the packing of its right operand if it wants that; others that pack it alike share it.
-
-    Where there are several ways to do it, the sizes of a call decide which of these steps have anything to do.
-    """
-    given = [buffers[slot] for slot in found.sources]
-    if found.pack is not None:
-        source, ahead = buffers[found.right], sources[found.right] in static
-        wanted = (found.pack, task.sizes, source)
-        before = (*made.prepare, *made.steps)
-        earlier = next((step for step in before if (step.kernel, step.sizes, step.buffers[0]) == wanted), None)
-        name = earlier.buffers[1] if earlier else f"{node.name}:panels"
-        if earlier is None:
-            dtype = task.body[task.body.inputs[found.right]].tensor.dtype
-            made.buffers[name] = Buffer(name, dtype, task.known(found.panels), "prepared" if ahead else "arena")
-            step = Step(found.pack, (source, name), task.sizes, name)
-            if ahead:
-                made.prepare.append(step)
-            else:
-                yield step
-        given.append(name)
-    outs = stored_by(made.graph, node)
-    operands = [buffers[task.body.inputs.index(name)] for name in task.body.arguments(contraction_of(task).name)]
-    products = f"{node.name}:products"
-    read = {GIVEN: given, OPERANDS: operands, PRODUCTS: [products]}
-    for way in ways:
-        if way.products != 0:
-            made.buffers[products] = Buffer(products, task.root.tensor.dtype, way.products, "arena")
-        written = [products] if way.products != 0 else outs
-        yield Step(way.kernel, (*read[way.reads], *written), way.sizes, node.name)
-
-
-def _add_checks(made: Plan, node: Node) -> None:
-    """A step that looks at the indices of a gather or scatter before anything is read or written with them."""
-    for reader, table, indices, size in _lookups(made.graph, node):
-        kind = made.graph[indices].tensor
-        is_weight = table in made.graph and made.graph[table].op == "param"  # a weight is a table, a tensor an array
-        kernel, sizes = checking(kind, size, wraps=not is_weight and kind.dtype not in UNSIGNED)
-        step = Step(kernel, (made.root(indices),), sizes, reader, table)
-        same = (step.kernel, step.buffers, step.sizes)
-        if not any((one.kernel, one.buffers, one.sizes) == same for one in made.steps):
-            made.steps.append(step)
 
 
 def _lookups(graph: Graph, node: Node) -> Iterator[tuple[str, str, str, Dim]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,18 +12,20 @@ import numpy as np
 from kgraph import config
 from kgraph.codegen import jit
 from kgraph.codegen.effort import nanoseconds
+from kgraph.codegen.kernel import Kernel
 from kgraph.codegen.layout import layout
+from kgraph.codegen.native import loops, runner
 from kgraph.codegen.native.contexts import MOST_SIZES, Context, Contexts, aligned
 from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.native.objects import lock
-from kgraph.codegen.native.runner import Step as Record
 from kgraph.codegen.native.runner import encode, failure
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.native.table import MOST_TENSORS, Change, Table, Tensor, Weights
 from kgraph.codegen.packing import native_packer
-from kgraph.codegen.plan import Plan, Step, plan
+from kgraph.codegen.plan import plan
 from kgraph.codegen.refusal import refusal
 from kgraph.codegen.show import line_above, shown_source
+from kgraph.codegen.steps import Carried, Loop, Plan, Step, flat
 from kgraph.errors import ArgumentError
 from kgraph.ir import Graph
 from kgraph.sizes import Dim, Size, axes_of, resolve, substitute
@@ -46,10 +49,8 @@ class Program:
     def _load(self) -> None:
         """Machine code, and the memory that outlives a call."""
         steps, prepare = self.plan.steps, self.plan.prepare
-        addresses = self._addresses([*steps, *prepare])  # compiled together
-        self._code = self._encoded(steps, addresses[: len(steps)])
-        self._prepare = self._encoded(prepare, addresses[len(steps) :])
-        self._constants = self._constant_arrays()
+        addresses = self._addresses([*self.plan.kernel_calls, *prepare])  # compiled together
+        self._code, self._prepare = (self._encoded(part, addresses) for part in (steps, prepare))
         self._params = [(node.name, node.attrs["variable"]) for node in self.plan.graph if node.op == "param"]
         self._prepared = {
             name: aligned(int(resolve(buffer.bytes, {})))
@@ -71,33 +72,53 @@ class Program:
         self._run_at = runtime().run_at
         self._code_at = self._code.ctypes.data
 
-    def _addresses(self, steps: Sequence[Step]) -> list[int]:
-        return jit.addresses_of([jit.Wanted(step.kernel, partial(shown_source, step)) for step in steps])
+    def _addresses(self, steps: Sequence[Step]) -> dict[Kernel, int]:
+        kernels = {step.kernel: jit.Wanted(step.kernel, partial(shown_source, step)) for step in steps}
+        return dict(zip(kernels, jit.addresses_of(list(kernels.values())), strict=True))
 
-    def _encoded(self, steps: Sequence[Step], addresses: Sequence[int] = ()) -> np.ndarray:
-        return encode(map(self._record, steps, addresses or self._addresses(steps)))
+    def code_of(self, steps: Sequence[Step | Loop]) -> np.ndarray:
+        """Some steps of the plan as the runner reads them."""
+        return self._encoded(steps, self._addresses([step for step in flat(steps) if isinstance(step, Step)]))
 
-    def _record(self, step: Step, address: int) -> Record:
+    def _encoded(self, steps: Sequence[Step | Loop], addresses: Mapping[Kernel, int]) -> np.ndarray:
+        return encode([self._record(step, addresses) for step in steps])
+
+    def _record(self, step: Step | Loop, addresses: Mapping[Kernel, int]) -> runner.Step | runner.Loop:
+        if isinstance(step, Loop):
+            return self._loop(step, addresses)
         sizes = dict(zip(step.kernel.sizes, step.sizes, strict=True))
         packer = native_packer(step.kernel)
         words = [substitute(word, sizes) for word in packer.words] if packer else step.sizes
         slots = [self._slot(("buffer", name)) for name in step.buffers] + [self._slot(("size", one)) for one in words]
         extent = self._slot(("size", substitute(step.kernel.extent, sizes)))
-        return Record(address, extent, step.kernel.grain, slots)
+        return runner.Step(addresses[step.kernel], extent, step.kernel.grain, slots)
+
+    def _loop(self, loop: Loop, addresses: Mapping[Kernel, int]) -> runner.Loop:
+        moves = [
+            loops.Move(self._buffer(one.part), self._buffer(one.whole), self._bytes(one.part)) for one in loop.slices
+        ]
+        carries = [self._carry(one) for one in loop.carried]
+        steps = [self._record(step, addresses) for step in loop.steps]
+        count, condition = self._slot(("size", loop.count)), self._buffer(loop.condition)
+        return runner.Loop(count, steps, moves, carries, loop.reverse, condition, loop.wanted)
+
+    def _carry(self, one: Carried) -> loops.Carry:
+        even, odd = (self._buffer(name) for name in one.spare or (None, None))
+        read, written, first, result = map(self._buffer, (one.read, one.written, one.first, one.result))
+        return loops.Carry(read, written, first, even, odd, result, self._bytes(one.read))
+
+    def _buffer(self, name: str | None) -> int:
+        return loops.NOWHERE if name is None else self._slot(("buffer", name))
+
+    def _bytes(self, name: str) -> int:
+        return self._slot(("size", self.plan.buffers[name].bytes))
 
     def _slot(self, key: Any) -> int:
         return self._slots.setdefault(key, len(self._slots))
 
-    def _constant_arrays(self) -> dict[str, np.ndarray]:
-        found = {}
-        for node in self.plan.graph:
-            if node.op == "const":
-                found[node.name] = np.ascontiguousarray(node.attrs["value"], numpy_dtype(node.tensor.dtype))
-        return found
-
     def source(self) -> str:
         """The generated Python of each kernel, once, in the order in which they run."""
-        return "\n\n".join(self._each_kernel(lambda step: f"{line_above(self.plan.graph, step)}\n{shown_source(step)}"))
+        return "\n\n".join(self._each_kernel(lambda step: f"{line_above(step)}\n{shown_source(step)}"))
 
     def llvm(self) -> str:
         """The kernels as LLVM's text, before optimisation."""
@@ -112,10 +133,9 @@ class Program:
         raise ArgumentError('a program for the CPU has no PTX; compile with target="cuda"')
 
     def _each_kernel(self, show: Callable[[Step], str]) -> list[str]:
-        steps = [*self.plan.prepare, *self.plan.steps]
-        return [
-            show(step) for number, step in enumerate(steps) if step.kernel not in [s.kernel for s in steps[:number]]
-        ]
+        steps = [*self.plan.prepare, *self.plan.kernel_calls]
+        first = {replace(step.kernel, extent=0): step for step in reversed(steps)}  # their texts do not have extents
+        return [show(step) for step in reversed(first.values())]
 
     def run(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], sizes: Mapping[str, int]
@@ -133,7 +153,9 @@ class Program:
         finally:
             self._contexts.give(context)
         if failed:
-            raise refusal(self.plan.graph, self.plan.steps[failure(failed)[0]], inputs, sizes)
+            step = list(flat(self.plan.steps))[failure(failed)[0]]
+            assert isinstance(step, Step)
+            raise refusal(self.plan.graph, step, inputs, sizes)
         return dict(zip(self._updated, new, strict=True))
 
     def prepare(self, sizes: Mapping[str, int]) -> None:
@@ -203,7 +225,7 @@ class Program:
     def _frame(self, sizes: Mapping[str, int]) -> np.ndarray:
         """Sizes, extents and the addresses that are the same in every call."""
         frame = np.zeros(len(self._slots), np.int64)
-        arrays = {**self._constants, **self._prepared, **{name: v.value for name, v in self._params}}
+        arrays = {**self.plan.constants, **self._prepared, **{name: v.value for name, v in self._params}}
         for (kind, what), slot in self._slots.items():
             if kind == "buffer":
                 frame[slot] = arrays[what].ctypes.data if what in arrays else 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from kgraph.codegen.kernel import Check
-from kgraph.codegen.plan import Step
+from kgraph.codegen.steps import Step
 from kgraph.errors import RangeError
 from kgraph.ir import Graph
 from kgraph.sizes import resolve, substitute

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from kgraph.codegen import cpu
 from kgraph.codegen.kernel import Check, Kernel
-from kgraph.codegen.plan import Step
-from kgraph.ir import Graph
+from kgraph.codegen.steps import Step
 from kgraph.show import line
 
 
@@ -29,10 +28,10 @@ def shown_source(step: Step, printer: Callable[[Kernel], str] = cpu.source) -> s
     return re.sub(r"\b([a-z]+\d*\b|a\d+(?=_))", lambda word: names.get(word[0], word[0]), text)
 
 
-def line_above(graph: Graph, step: Step) -> str:
+def line_above(step: Step) -> str:
     """The comment above a kernel: the graph's line of what it computes, and the user's line."""
-    name = step.node
-    if name not in graph:
+    name, graph = step.node, step.graph
+    if graph is None or name not in graph:
         return f"# {name}: {step.buffers[0]} in the order in which the tiles read it"
     if isinstance(step.kernel.schedule, Check):
         return f"# {name}: every index points into {step.table}"

@@ -19,6 +19,8 @@ from kgraph.trace import Symbol, active, as_symbol, suspended, symbol_input
 from kgraph.types import TensorType, is_float, standard_dtype
 from kgraph.variable import Variable
 
+LAYERS: dict[str, type] = {}  # kgraph's own, by their names in configurations
+
 
 def building(build: Callable[..., None]) -> Callable[..., None]:
     """`build` as every layer runs it: in the layer's name scope, outside of any trace, and once."""
@@ -63,6 +65,8 @@ class Layer(Owner):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if cls.__module__.startswith("kgraph."):
+            LAYERS[cls.__name__] = cls
         if "build" in cls.__dict__:
             cls.build = building(cls.__dict__["build"])  # type: ignore[method-assign]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from kgraph import tree
 from kgraph.errors import GraphError
+from kgraph.ir import Graph
 from kgraph.layers.layer import Layer
 from kgraph.op import OPS
 from kgraph.sizes import Dim, Size, substitute
@@ -31,8 +32,8 @@ class Step:
 
 
 def root(symbol: Symbol) -> Symbol:
-    """The call that a symbol is a result of; the symbol itself for an op."""
-    return symbol.inputs[0] if symbol.op == "item" else symbol
+    """The layer's call that a symbol is a result of; the symbol itself for an op, and for a result of a loop."""
+    return symbol.inputs[0] if symbol.op == "item" and symbol.inputs[0].call is not None else symbol
 
 
 def find_steps(inputs: Sequence[Symbol], outputs: Iterable[Symbol]) -> list[Step]:
@@ -118,10 +119,18 @@ def replay(steps: Iterable[Step], values: dict[int, Symbol], sizes: Mapping[str,
             values[symbol.serial] = symbol
         elif symbol.op == "param":
             values[symbol.serial] = symbol.attrs["variable"].as_symbol()
+        elif symbol.op == "item":
+            call = values[symbol.inputs[0].serial]
+            kind = call.type[symbol.attrs["index"]]
+            values[symbol.serial] = Symbol("item", (call,), symbol.attrs, kind, symbol.stem, symbol.origin)
         else:
-            attrs = {key: substitute(value, sizes) for key, value in symbol.attrs.items()}
+            attrs = {key: _substituted(value, sizes) for key, value in symbol.attrs.items()}
             made = record(OPS[symbol.op], [values[source.serial] for source in symbol.inputs], attrs)
             values[symbol.serial] = replace(made, stem=symbol.stem, origin=symbol.origin)
+
+
+def _substituted(value: Any, sizes: Mapping[str, Dim]) -> Any:
+    return value.with_sizes(sizes) if isinstance(value, Graph) else substitute(value, sizes)
 
 
 def replay_call(call: Any, values: dict[int, Symbol], origin_of_replay: str) -> None:

@@ -13,6 +13,7 @@ from kgraph.ops import (  # noqa: F401 - importing them fills the table
     gather,
     indexing,
     joining,
+    loops,
     move,
     nn,
     normal,

@@ -12,6 +12,7 @@ from kgraph.passes.einsum import canonicalise
 from kgraph.passes.fold import fold
 from kgraph.passes.fuse import fuse
 from kgraph.passes.inline import inline
+from kgraph.passes.loops import in_bodies, lighten
 from kgraph.passes.merge import merge
 from kgraph.passes.open import open_composed
 from kgraph.passes.simplify import simplify, simplify_all
@@ -21,20 +22,22 @@ Pass = Callable[[Graph], Graph]
 
 BEFORE_GRADIENTS: dict[str, Pass] = {
     "inline": inline,
-    "stabilise": stabilise,
-    "fold": fold,
-    "simplify": simplify,
-    "einsum": canonicalise,
-    "merge": merge,
+    "stabilise": in_bodies(stabilise),
+    "fold": in_bodies(fold),
+    "simplify": in_bodies(simplify),
+    "einsum": in_bodies(canonicalise),
+    "merge": in_bodies(merge),
+    "loops": in_bodies(lighten),
 }
 AFTER_GRADIENTS: dict[str, Pass] = {
-    "open": open_composed,
-    "fold": fold,
-    "simplify": simplify_all,
-    "einsum": canonicalise,
-    "merge": merge,
-    "tidy": simplify_all,  # what the einsums left: a reshape of a reshape, a product with a constant
-    "fuse": fuse,
+    "open": in_bodies(open_composed),
+    "loops": in_bodies(lighten),
+    "fold": in_bodies(fold),
+    "simplify": in_bodies(simplify_all),
+    "einsum": in_bodies(canonicalise),
+    "merge": in_bodies(merge),
+    "tidy": in_bodies(simplify_all),  # what the einsums left: a reshape of a reshape, a product with a constant
+    "fuse": in_bodies(fuse),
 }
 
 

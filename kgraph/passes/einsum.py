@@ -58,9 +58,11 @@ def put(graph: Graph, node: Node, result: Symbol | None) -> None:
 def lift(graph: Graph, name: str) -> None:
     """Make f(transpose(x)) transpose(f(x)), where nothing else reads it, so that its reader absorbs the transpose."""
     node, sources = graph[name], graph.arguments(name)
-    wide = [source for source in sources if graph[source].tensor.shape]
     alone = len(graph.readers(name)) == 1 and name not in graph.results
-    if node.op not in OPS or OPS[node.op].kind != "map" or not alone or len(wide) != 1:
+    if node.op not in OPS or OPS[node.op].kind != "map" or not alone:
+        return
+    wide = [source for source in sources if graph[source].tensor.shape]
+    if len(wide) != 1:
         return
     lift(graph, wide[0])
     if graph[wide[0]].op == "transpose":

@@ -29,7 +29,7 @@ def fuse(graph: Graph) -> Graph:
             _add_kernel(made, graph, one, grouping.copied)
         else:
             made.add(graph[one], *graph.arguments(one))
-    made.outputs = list(graph.outputs)
+    made.inputs, made.outputs = list(graph.inputs), list(graph.outputs)
     return made.prune()
 
 
@@ -50,10 +50,12 @@ class Grouping:
 
     def __init__(self, graph: Graph, again: set[str]) -> None:
         self.again = again
-        self.graph, self.results, self.copied = graph, set(graph.results), everywhere(graph)
+        self.graph, self.copied = graph, everywhere(graph)
+        self.apart = [node.name for node in graph if is_apart(node)]
+        self.results = {*graph.results, *(source for name in self.apart for source in graph.arguments(name))}
         self.home: dict[str, list[Group]] = {}
         self.position = {node.name: number for number, node in enumerate(graph)}
-        nodes = [node for node in graph if node.op not in LEAVES and node.name not in self.copied]
+        nodes = [node for node in graph if not is_apart(node) and node.name not in self.copied]
         for node in reversed(nodes):
             self._place(node)
         for node in graph:
@@ -133,15 +135,18 @@ class Grouping:
         order: Any = nx.DiGraph()
         key: dict[Group | str, int] = {}
         for node in self.graph:
-            ones: Sequence[Group | str] = [node.name] if node.op in LEAVES else self.home.get(node.name, [])
+            ones: Sequence[Group | str] = [node.name] if is_apart(node) else self.home.get(node.name, [])
             order.add_nodes_from(ones)
             for one in ones:
                 key.setdefault(one, self.position[node.name])
+        read: dict[Group | str, Iterable[str]] = {name: self.graph.arguments(name) for name in self.apart}
         for group in self.groups:
-            for source in inputs_of(self.graph, with_copies(self.graph, group.members, self.copied)):
+            read[group] = inputs_of(self.graph, with_copies(self.graph, group.members, self.copied))
+        for reader, sources in read.items():
+            for source in sources:
                 stores = [one for one in self.home.get(source, ()) if self.graph[source] in one.roots]
                 needed: Sequence[Group | str] = stores or [source]
-                order.add_edges_from((one, group) for one in needed if one is not group)
+                order.add_edges_from((one, reader) for one in needed if one is not reader)
         return nx.lexicographical_topological_sort(order, key=key.__getitem__)
 
 
@@ -150,12 +155,17 @@ def groups(graph: Graph) -> dict[str, Group]:
     return {name: found[0] for name, found in group(graph).home.items()}
 
 
+def is_apart(node: Node) -> bool:
+    """Whether a node is no kernel, nor part of one: a value that is given, a loop, or a result of one."""
+    return node.op in LEAVES or node.op == "item" or OPS[node.op].kind == "loop"
+
+
 def everywhere(graph: Graph) -> set[str]:
     """Numbers that follow from sizes and constants, like the count behind a mean: each kernel has its own."""
     found: set[str] = set()
     results = set(graph.results)
     for node in graph:
-        if node.op in LEAVES or OPS[node.op].kind != "map" or node.tensor.shape != () or node.name in results:
+        if is_apart(node) or OPS[node.op].kind != "map" or node.tensor.shape != () or node.name in results:
             continue
         free = all(name in found or is_number(graph[name]) for name in graph.arguments(node.name))
         if free and all(reads_elements(graph, reader, node.name) for reader in graph.readers(node.name)):

@@ -54,7 +54,7 @@ class _Inliner:
 
     def place(self, graph: Graph, node: Node, sources: list[list[str]], names: Names, origin: str) -> list[str]:
         """Put one node into the flat graph; returns the names of its results."""
-        if node.op == "item":
+        if node.op == "item" and is_call(graph[graph.arguments(node.name)[0]]):
             return [sources[0][node.attrs["index"]]]
         arguments = [source[0] for source in sources]
         if is_call(node):

@@ -57,8 +57,11 @@ class NumpyDevice:
         self.uploads.append(array.nbytes)
         ctypes.memmove(memory.handle, np.ascontiguousarray(array).ctypes.data, array.nbytes)
 
-    def download(self, memory: Memory, array: np.ndarray) -> None:
-        ctypes.memmove(array.ctypes.data, memory.handle, array.nbytes)
+    def download(self, memory: Memory, array: np.ndarray, offset: int = 0) -> None:
+        ctypes.memmove(array.ctypes.data, memory.handle + offset, array.nbytes)
+
+    def copy(self, goal: int, source: int, nbytes: int) -> None:
+        ctypes.memmove(goal, source, nbytes)
 
     def compile(self, kernel: Kernel, capability: tuple[int, int]) -> Compiled:
         self.compiled += 1

@@ -24,8 +24,9 @@ def number(value: int, kind: ir.IntType = I64) -> ir.Constant:
 def function(
     module: ir.Module, name: str, result: ir.Type, arguments: Sequence[ir.Type], internal: bool = False
 ) -> tuple[ir.Function, ir.IRBuilder]:
-    """A new function and a builder at its entry."""
-    made = ir.Function(module, ir.FunctionType(result, arguments), name)
+    """A new function, which may have been declared, and a builder at its entry."""
+    made = declare(module, name, result, arguments)
+    assert made.is_declaration, f"{name} is emitted twice"
     made.attributes.add("nounwind")
     if internal:
         made.linkage = "internal"

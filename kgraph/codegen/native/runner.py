@@ -5,6 +5,7 @@
 A step is a record of words: the task's address, the slot of its extent, its grain, the number of its arguments and
 their slots. Slots are indices into the frame, where the caller keeps addresses and sizes. A step whose extent is 0 or
 less is skipped. The result is 0, or what `failure` takes apart if a chunk returned a status: nothing runs after it.
+Where a record begins with 0 there is a loop (loops.py), with the records of its steps in it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from llvmlite import ir
 
-from kgraph.codegen.native import emit
+from kgraph.codegen.native import emit, loops
 from kgraph.codegen.native.emit import I64, PTR, at, number
 from kgraph.codegen.native.pool import PARALLEL
 
@@ -23,6 +24,30 @@ RUN = "kg_run"
 MOST_ARGUMENTS = 1024
 _HEAD = 4  # words of a record before the slots of its arguments
 _STATUS_BITS = 16
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Steps that are done again and again."""
+
+    count: int  # slot of how often
+    steps: Sequence[Step | Loop]
+    moves: Sequence[loops.Move] = ()
+    carries: Sequence[loops.Carry] = ()
+    reverse: bool = False
+    condition: int = loops.NOWHERE  # slot of the address of a boolean
+    wanted: bool = True  # what that must be for another step
+
+    @property
+    def total(self) -> int:
+        """How many steps are in it, loops counted as one and their steps besides."""
+        return _total(self.steps)
+
+    def words(self) -> list[int]:
+        """The record."""
+        code, size = _words(self.steps), len(self.steps)
+        options = (self.moves, self.carries, self.reverse, self.condition, self.wanted)
+        return loops.head(self.count, self.total, code, size, *options)
 
 
 @dataclass(frozen=True)
@@ -40,17 +65,26 @@ class Step:
         if self.grain < 1:
             raise ValueError(f"a chunk has at least 1 item, not {self.grain}")
 
+    def words(self) -> list[int]:
+        """The record."""
+        return [self.task, self.extent, self.grain, len(self.arguments), *self.arguments]
 
-def encode(steps: Iterable[Step]) -> np.ndarray:
+
+def encode(steps: Iterable[Step | Loop]) -> np.ndarray:
     """The steps as `kg_run` reads them."""
-    words: list[int] = []
-    for step in steps:
-        words += [step.task, step.extent, step.grain, len(step.arguments), *step.arguments]
-    return np.array(words, np.int64)
+    return np.array(_words(steps), np.int64)
+
+
+def _words(steps: Iterable[Step | Loop]) -> list[int]:
+    return [word for step in steps for word in step.words()]
+
+
+def _total(steps: Iterable[Step | Loop]) -> int:
+    return sum(1 + (step.total if isinstance(step, Loop) else 0) for step in steps)
 
 
 def failure(result: int) -> tuple[int, int]:
-    """The index of the step that failed, and the low 16 bits of its status."""
+    """The index of the step that failed, where the steps in a loop follow it; and the low 16 bits of its status."""
     return (result >> _STATUS_BITS) - 1, result & ((1 << _STATUS_BITS) - 1)
 
 
@@ -59,13 +93,20 @@ def emit_runner(module: ir.Module) -> None:
     made, build = emit.function(module, RUN, I64, [PTR, I64, PTR, I64])
     code, steps, frame, threads = made.args
     args = build.alloca(I64, number(MOST_ARGUMENTS))
-    record = emit.variable(build, PTR, code)
-    with emit.loop(build, number(0), steps) as index:
+    record, place = emit.variable(build, PTR, code), emit.variable(build, I64, number(0))
+    with emit.loop(build, number(0), steps):
         here = emit.load(build, record, PTR)
         task, slot, grain, count = (emit.load(build, at(build, here, word)) for word in range(_HEAD))
         slots = at(build, here, _HEAD)
         emit.store(build, at(build, slots, count), record)
-        extent = emit.load(build, at(build, frame, slot))
+        index = emit.load(build, place)
+        emit.store(build, build.add(index, number(1)), place)
+        with build.if_then(emit.is_zero(build, task)):
+            emit.store(build, build.add(build.add(index, number(1)), grain), place)
+            inside = emit.call(build, loops.LOOP, I64, here, frame, threads)
+            before = build.shl(build.add(index, number(1)), number(_STATUS_BITS))
+            emit.leave_if(build, emit.not_zero(build, inside), build.add(inside, before))
+        extent = build.select(emit.is_zero(build, task), number(0), emit.load(build, at(build, frame, slot)))
         with build.if_then(build.icmp_signed(">", extent, number(0))):
             with emit.loop(build, number(0), count) as k:
                 value = emit.load(build, at(build, frame, emit.load(build, at(build, slots, k))))
@@ -74,6 +115,7 @@ def emit_runner(module: ir.Module) -> None:
             failed = build.icmp_signed("!=", status, number(0))
             emit.leave_if(build, failed, _report(build, index, status))
     build.ret(number(0))
+    loops.emit_loops(module, RUN)
 
 
 def _run_step(
