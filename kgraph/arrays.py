@@ -20,11 +20,16 @@ def as_input(name: str, kind: TensorType, value: Any) -> np.ndarray:
             return value
     if hasattr(value, "as_symbol"):
         value = value.numpy()
+    if hasattr(value, "filled") and np.any(value.mask):
+        raise DTypeError(
+            f"input {name!r} wants {kind}, and got an array with {np.count_nonzero(value.mask)} masked numbers; "
+            "`filled` gives them values"
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise ShapeError(f"input {name!r} wants {kind}, and got rows of different lengths") from error
-    if array.dtype == object or array.dtype.kind in "USMm":
+    if array.dtype == object or array.dtype.kind in "USMm" or array.dtype.names:
         raise DTypeError(f"input {name!r} wants {kind}, and got a {type(value).__name__} of {array.dtype}")
     return np.require(_converted(name, kind, array, wanted), requirements=["C", "A"])
 
@@ -39,7 +44,7 @@ def _converted(name: str, kind: TensorType, array: np.ndarray, wanted: np.dtype)
             raise DTypeError(f"input {name!r} wants {kind}, and {array.dtype} values would lose their fractions")
     if wanted.kind in "iu" and array.dtype.kind in "iuf" and array.size:
         low, high = np.iinfo(wanted).min, np.iinfo(wanted).max
-        if array.min() < low or array.max() > high:
+        if array.min().item() < low or array.max().item() > high:  # Python compares them exactly, numpy rounds `high`
             raise RangeError(f"input {name!r} wants {kind}, and got values from {array.min()} to {array.max()}")
     if wanted.kind == "b" and not np.isin(array, (0, 1)).all():
         raise DTypeError(f"input {name!r} wants {kind}, and got {array.dtype} values other than 0 and 1")

@@ -7,6 +7,9 @@ from contextlib import suppress
 from math import ceil, inf
 from pathlib import Path
 
+from kgraph.errors import ArgumentError
+
+MOST_THREADS = 1 << 16  # that may be asked for: the pool makes fewer, but no count of processors is wrong
 _state: dict[str, object] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
 
@@ -45,10 +48,15 @@ def set_image_data_format(data_format: str) -> None:
 
 
 def num_threads() -> int:
-    """How many threads kernels use: KGRAPH_NUM_THREADS, else the CPUs this process may run on and is given time of."""
-    asked = os.environ.get("KGRAPH_NUM_THREADS", "")
-    if asked.isdigit():
-        return max(1, int(asked))
+    """How many threads kernels use: KGRAPH_NUM_THREADS, else the CPUs this process may run on and is given time of.
+
+    Raises ArgumentError where KGRAPH_NUM_THREADS is no number.
+    """
+    asked = os.environ.get("KGRAPH_NUM_THREADS", "").strip()
+    if asked:
+        if not asked.isdecimal():
+            raise ArgumentError(f"KGRAPH_NUM_THREADS wants a whole number, and got {asked!r}")
+        return min(max(1, int(asked)), MOST_THREADS)
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cgroup_cpus()
     return max(1, allowed if quota == inf else min(allowed, ceil(quota)))

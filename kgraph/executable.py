@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
 from kgraph import tree
 from kgraph.arrays import arguments, as_input, check_outputs, for_outputs_of
 from kgraph.codegen.targets import program_for
+from kgraph.config import MOST_THREADS
 from kgraph.differentiate import Request, for_cotangents, for_loss, for_outputs, sample_shape, state_of, target_kind
 from kgraph.errors import ArgumentError
 from kgraph.evaluate import bind_sizes
@@ -61,6 +64,7 @@ class Lowered:
         if out is not None:
             check_outputs(out, shapes, self.dtypes, given)
         staged = out is None or self.program.plan.checks  # a call that is refused leaves `out` as it was
+        staged = staged or not all(array.flags.aligned for array in out or ())
         made = list(map(np.empty, shapes, self.dtypes)) if staged else list(out or ())
         for variable, value in self.program.run(given, made, sizes).items():
             variable.write(value)
@@ -93,12 +97,22 @@ class Options:
     lower_only: bool = False
     freeze: bool = False
 
+    def __post_init__(self) -> None:
+        asked = self.threads
+        is_count = isinstance(asked, (int, np.integer)) and not isinstance(asked, bool) and 1 <= asked <= MOST_THREADS
+        if asked is not None and not is_count:
+            raise ArgumentError(
+                f"threads= wants a number from 1 to {MOST_THREADS}, or None for as many as there are processors; "
+                f"it got {asked!r}"
+            )
+
 
 class Executable:
     """A compiled model: numpy arrays in, numpy arrays out.
 
     f(x) returns the output, or a list of outputs; f(x, out=y) writes into y and allocates nothing. Inputs of other
-    dtypes are converted where no number changes. Any batch size goes, and weights are read at every call.
+    dtypes are converted where no number changes. Any batch size goes, and weights are read at every call. A call that
+    raises leaves `out` and all state as they were.
     """
 
     def __init__(self, definition: Definition, options: Options, loss: Any = None, weights: Any = None) -> None:
@@ -106,6 +120,7 @@ class Executable:
         self._ranks = [definition.graph[name].tensor.rank for name in definition.graph.inputs]
         self._made: dict[Any, Lowered] = {}
         self._lock = threading.RLock()
+        _all.add(self)
         self._jitted: Any = None
         self._main = self._forward if loss is None else self._guessed_loss
         _ = self._main()
@@ -113,7 +128,7 @@ class Executable:
     def __call__(self, *args: Any, out: Any = None, **named: Any) -> Any:
         lowered = self._forward()
         values = self._values(args, named)
-        into = None if out is None else [out] if isinstance(out, np.ndarray) else list(out)
+        into = None if out is None else list(out) if isinstance(out, (list, tuple)) else [out]
         return self._nested(lowered.run(values, into))
 
     def value_and_grad(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, list[np.ndarray]]:
@@ -273,3 +288,16 @@ class Executable:
 
     def __reduce__(self) -> Any:
         return Executable, (self.definition, self.options, self.loss, self.loss_weights)
+
+
+_all: WeakSet[Executable] = WeakSet()
+
+
+def _new_locks() -> None:
+    """In the child of a fork: a thread that was compiling is not there, and what it had begun is not used."""
+    for one in _all:
+        one._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_locks)

@@ -153,8 +153,8 @@ class Graph:
         self.nx.remove_node(old)
 
     def prune(self, keep: Iterable[str] = ()) -> Graph:
-        """Drop what no result needs; inputs stay, since callers count them."""
-        wanted = [*self.results, *keep, *self.inputs]
+        """Drop what no result needs; inputs stay, since callers count them, and state that a call changes unread."""
+        wanted = [*self.results, *self.updates, *keep, *self.inputs]
         alive = set(wanted)
         while wanted:
             for source in self.nx.predecessors(wanted.pop()):

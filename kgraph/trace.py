@@ -251,7 +251,7 @@ def as_symbol(value: Any, dtype: str | None = None) -> Symbol:
     if not isinstance(value, Symbol):
         value = as_array(value)
         wanted = numpy_dtype(dtype or strong(type_of(value).dtype))
-        return constant(np.asarray(value, wanted))
+        return constant(np.array(value, wanted))  # its own numbers: users go on writing into theirs
     if dtype is None or value.type is None or value.type.dtype == dtype:
         return value
     return FUNCTIONS["cast"](value, dtype)

@@ -81,16 +81,21 @@ class Variable(Operators):
 
     def numpy(self) -> np.ndarray:
         """A copy of the numbers."""
-        return self._value.copy()
+        copy = np.empty_like(self._value)
+        _bytes(copy)[:] = _bytes(self._value)
+        return copy
 
     def write(self, value: np.ndarray) -> None:
-        """Take on these numbers now; compiled code computes with them from its next call on."""
+        """Take on these numbers now; compiled code computes with them from its next call on.
+
+        A call that another thread is at may read some of the old numbers and some of the new.
+        """
         value = np.asarray(value)
         if value.shape != self.shape:
             raise ShapeError(f"variable {self.path} has shape {self.shape}, the new value {value.shape}")
         with _writing:  # two threads that write at once are two changes
-            self._value[...] = value
-            self._version[0] += 1  # after the numbers: who reads this version reads them too
+            _bytes(self._value)[:] = _bytes(np.ascontiguousarray(value, self._value.dtype))
+            np.add(self._version, 1, out=self._version)  # after the numbers: who reads this version reads them too
 
     def assign(self, value: Any) -> Any:
         """Change the value: at once, or, inside a traced `call`, at the end of every call of the compiled function."""
@@ -139,8 +144,23 @@ class Variable(Operators):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_symbol": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for name in ("_value", "_version"):  # pickle's buffers out of band may be memory of others, and read only
+            kept = state[name]
+            if not (kept.flags.owndata and kept.flags.carray):
+                self.__dict__[name] = np.array(kept, order="C")
+
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    """The bytes of an array in C order. numpy copies large arrays without the GIL; memoryviews copy in one go.
+
+    So native code that has the GIL, and writes here itself, finds no copy half way.
+    """
+    return array.reshape(-1).view(np.uint8).data
 
 
 def initial_value(initializer: Any, shape: tuple[int, ...] | None, dtype: Any) -> tuple[Any, str]:

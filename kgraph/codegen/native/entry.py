@@ -45,6 +45,19 @@ class _Method(ctypes.Structure):
 _methods: dict[str, _Method] = {}
 
 
+class _Self(tuple):
+    """The self of a function. It pickles as the method's own, so that the function is found again by its name."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        return _same, (self[1].__self__,)
+
+
+def _same(thing: Any) -> Any:
+    return thing
+
+
 class Entry:
     """A native function in front of a Python method. `function` is what to call."""
 
@@ -54,7 +67,7 @@ class Entry:
         self._tables: list[Table] = []  # all that were ever in use: another thread may have just read an address
         new = ctypes.pythonapi.PyCFunction_NewEx
         new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
-        this = (self._word, method, self._tables)
+        this = _Self((self._word, method, self._tables))
         self.function = new(ctypes.addressof(_definition(method, address)), this, None)
 
     def use(self, table: Table) -> None:
