@@ -13,11 +13,13 @@ from kgraph.trace import Symbol, record
 from kgraph.types import TensorType
 
 
-def can_batch(node: Node) -> bool:
-    """Whether the op can be applied to all slices at once."""
+def can_batch(node: Node, sliced: Sequence[bool]) -> bool:
+    """Whether the op can be applied to all slices of the operands that are sliced at once."""
     if node.op not in OPS or node.body is not None:
         return False
     kind = OPS[node.op].kind
+    if node.op == "convolution":
+        return list(sliced) == [True, False]  # the slices are one batch
     return kind in ("map", "contract") or (kind == "reduce" and "keepdims" in node.attrs) or node.op in MOVES
 
 
@@ -28,6 +30,9 @@ def batch(node: Node, operands: Sequence[Symbol], sliced: Sequence[bool], length
     """
     row, attrs = OPS[node.op], node.attrs
     rank = node.tensor.rank
+    if node.op == "convolution":
+        x, kernel = operands
+        return _convolved(node, x, kernel, length)
     if row.kind == "contract":
         return record(row, operands, {"spec": _spec(attrs["spec"], sliced)})
     if row.kind == "map":
@@ -39,6 +44,14 @@ def batch(node: Node, operands: Sequence[Symbol], sliced: Sequence[bool], length
         return record(row, operands, {**attrs, "axes": axes})
     whole = [x if is_cut else _repeated(x, length) for x, is_cut in zip(operands, sliced, strict=True)]
     return record(row, _moved(node, whole, rank), MOVES[node.op](attrs, length))
+
+
+def _convolved(node: Node, x: Symbol, kernel: Symbol, length: Dim) -> Symbol:
+    """A convolution of all slices: they are one batch."""
+    batch, *rest = x.type.shape[1:]
+    flat = record(OPS["reshape"], (x,), {"shape": (length * batch, *rest)})
+    made = record(OPS[node.op], (flat, kernel), node.attrs)
+    return record(OPS["reshape"], (made,), {"shape": (length, *node.tensor.shape)})
 
 
 def _spec(spec: str, sliced: Sequence[bool]) -> str:

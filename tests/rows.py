@@ -138,6 +138,12 @@ def at(*shape: Dim, below: Dim, dtype: str = "int32") -> Operand:
     return Operand(shape, dtype, below)
 
 
+def window(axes: int, **more: Any) -> dict[str, Any]:
+    """The attributes of a convolution."""
+    zeros, ones = (0,) * axes, (1,) * axes
+    return {"strides": ones, "low": zeros, "high": zeros, "spread": ones, "dilations": ones, "groups": 1} | more
+
+
 SEED = Operand((2,), "uint32")
 CALLS: list[Call] = [
     Call(name, operands, attrs)  # type: ignore[arg-type]
@@ -193,6 +199,20 @@ CALLS: list[Call] = [
         ("scatter_set", (x(T, 3), at(N, 2, below=T, dtype="int64"), x(N, 2, 3)), {"axis": 0}),
         ("scatter_set", (x(N), at(N, below=N), x(N)), {"axis": 0}),
         ("scatter_set", (x(4, N), at(below=4), x(N)), {"axis": 0}),
+        ("windows", (x(N, 7, 3),), {"widths": (3,), "strides": (2,), "dilations": (2,)}),
+        ("windows", (x(N, T + 2, 5),), {"widths": (3,), "strides": (1,), "dilations": (1,)}),
+        ("windows", (x(N, 5, 4, 2),), {"widths": (2, 3), "strides": (1, 1), "dilations": (1, 1)}),
+        ("convolution", (x(N, 7, 3), x(3, 3, 4)), window(1)),
+        ("convolution", (x(N, T + 2, 24), x(3, 24, 20)), window(1)),
+        ("convolution", (x(N, 6, 5, 8), x(3, 3, 8, 4)), window(2, low=(1, 2), high=(1, 0))),
+        ("convolution", (x(N, 6, 5, 8), x(3, 3, 8, 4)), window(2, strides=(2, 1), low=(0, 1), dilations=(1, 2))),
+        ("convolution", (x(N, 3, 2, 8), x(2, 3, 8, 4)), window(2, spread=(2, 3), low=(1, 1), high=(2, 1))),
+        ("convolution", (x(N, 6, 5, 8), x(3, 1, 8, 4)), window(2, low=(-1, 0), high=(0, -2))),
+        ("convolution", (x(N, 5, 6), x(3, 2, 9)), window(1, groups=3)),
+        ("convolution", (x(N, 5, 6), x(3, 1, 6)), window(1, groups=6)),
+        ("convolution", (x(N, 5, 3), x(3, 1, 6)), window(1, groups=3, strides=(2,))),
+        ("convolution", (x(N, 5, 6), x(1, 6, 4)), window(1, strides=(2,))),
+        ("convolution", (x(N, 3, 4, 2, 3), x(2, 2, 1, 3, 2)), window(3)),
         ("softmax", (x(N, 17),), {"axes": (1,)}),
         ("softmax", (x(N, T),), {"axes": (1,)}),
         ("softmax", (x(N, 4, 3),), {"axes": (1,)}),

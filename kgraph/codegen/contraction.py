@@ -26,7 +26,8 @@ from kgraph.codegen.task import Task, estimate, renamed_loops
 from kgraph.codegen.values import constructor
 from kgraph.index import Index, Loop, index, unflatten
 from kgraph.ir import Node
-from kgraph.sizes import Dim, product, rename_axes
+from kgraph.ops.windows import strides_of_windows
+from kgraph.sizes import Dim, Shape, product, rename_axes
 from kgraph.types import TensorType
 
 BLOCK = 96  # rows, about, for which a panel stays in the cache
@@ -76,10 +77,13 @@ def strides_of(term: str, size: dict[str, Dim]) -> dict[str, Dim]:
     return strides
 
 
-def letters_of(spec: str, shapes: Sequence[Sequence[Dim]]) -> Letters:
+def letters_of(
+    spec: str, shapes: Sequence[Sequence[Dim]], strides: Sequence[Shape | None] = (None, None, None)
+) -> Letters:
     """The roles of the letters of "ab,bc->ac", from the shapes of operands and result.
 
     The operands are distinct tensors with no letter twice. A letter of the result alone is a batch of equal products.
+    strides: of operands that are not in row-major order, windows of another tensor.
     """
     terms, result = spec.split("->")
     first, second = terms.split(",")
@@ -94,9 +98,12 @@ def letters_of(spec: str, shapes: Sequence[Sequence[Dim]]) -> Letters:
         role = "batch" if (letter in first) == (letter in second) else "row" if letter in first else "column"
         roles[role].append(letter)
     roles["inner"] = [one for one in first if one in second and one not in result and size[one] != 1]
-    strides = [strides_of(term, size) for term in (first, second, result)]
+    own = [
+        strides_of(term, size) if given is None else dict(zip(term, given, strict=True))
+        for term, given in zip((first, second, result), strides, strict=True)
+    ]
     split = {role: "".join(found) for role, found in roles.items()}
-    return Letters(split["batch"], split["row"], split["column"], split["inner"], size, *strides)
+    return Letters(split["batch"], split["row"], split["column"], split["inner"], size, *own)
 
 
 def mirrored(letters: Letters) -> Letters:
@@ -124,6 +131,27 @@ def contraction_of(task: Task) -> Node:
     return next(node for node in task.body if node.op == "einsum")
 
 
+def operands_of(task: Task) -> list[str]:
+    """The inputs of the body that its einsum reads: as they are, or windows of them."""
+    body = task.body
+    operands = (body[name] for name in body.arguments(contraction_of(task).name))
+    return [body.arguments(node.name)[0] if node.op == "windows" else node.name for node in operands]
+
+
+def reads_windows(task: Task) -> bool:
+    """Whether an operand of the einsum is windows of an input."""
+    return any(node.op == "windows" for node in task.body)
+
+
+def _strides_given(task: Task, name: str) -> Shape | None:
+    """The strides of an operand that is windows of an input, in that input."""
+    node = task.body[name]
+    if node.op != "windows":
+        return None
+    whole = task.body[task.body.arguments(name)[0]].tensor.shape
+    return strides_of_windows(whole, **node.attrs)
+
+
 def swapped(letters: Letters, result: str, packed_ahead: Sequence[bool]) -> bool:
     """Whether to pack the first operand: the result runs along its axes, or it alone is a weight."""
     if letters.row and letters.column:
@@ -136,7 +164,7 @@ def contracting(task: Task, tile: Tile, packed_ahead: Sequence[bool]) -> Contrac
     node, letters, left, right = _sides(task, packed_ahead)
     dtype, width = node.tensor.dtype, task.known(letters.extent(letters.column))
     vectors = 1 if isinstance(width, int) and width <= tile(dtype, 1)[1] else 2
-    ahead = packed_ahead[task.body.arguments(node.name).index(task.body.inputs[right])]
+    ahead = packed_ahead[operands_of(task).index(task.body.inputs[right])]
     packed = ahead or not _readable_in_place(task, letters)
     names = f"in{left}", "panels" if packed else f"in{right}"
     schedule, stems = _product(task, node, letters, names, vectors, packed)
@@ -178,12 +206,14 @@ def _sides(task: Task, packed_ahead: Sequence[bool]) -> tuple[Node, Letters, int
     """The einsum of a body, the roles of its letters, and which inputs are its left and right operands."""
     node = next(node for node in task.body if node.op == "einsum")
     operands, spec = task.body.arguments(node.name), node.attrs["spec"]
-    letters = letters_of(spec, [*(task.body[name].tensor.shape for name in operands), node.tensor.shape])
+    shapes = [*(task.body[name].tensor.shape for name in operands), node.tensor.shape]
+    letters = letters_of(spec, shapes, [*(_strides_given(task, name) for name in operands), None])
     turned = swapped(letters, spec.split("->")[1], packed_ahead)
     if reductions(task):  # rows are reduced, so they must be the rows of the product
         turned = spec.split("->")[1][-1] in letters.row
     letters = settled(mirrored(letters) if turned else letters)
-    left, right = (task.body.inputs.index(name) for name in (reversed(operands) if turned else operands))
+    sources = [task.body.inputs.index(name) for name in operands_of(task)]
+    left, right = reversed(sources) if turned else sources
     return node, letters, left, right
 
 
@@ -245,7 +275,7 @@ def _product(
         blocks = [Lines(tuple(values.taken()), stores)]
     inner = [Loop(f"k{number}", letters.size[letter]) for number, letter in enumerate(letters.inner)]
     walked = _one_run(letters.inner, letters.size, letters.left, *([] if packed else [letters.right]))[0]
-    alone = task.root is node and bool(letters.column) and letters.out[letters.column[-1]] == 1
+    alone = task.root is node and bool(letters.column) and letters.out[letters.column[-1]] == 1 and not task.placed
     row, column = renamed_loops([row, column], task)
     schedule = Product(
         left=operands[0],

@@ -6,26 +6,17 @@ It returns 0, or 1 for input that it refuses.
 
 from __future__ import annotations
 
-from kgraph.codegen.cpu_blocks import one_block, parallel
+from kgraph.codegen.cpu_blocks import parallel
 from kgraph.codegen.cpu_product import contract, pack
-from kgraph.codegen.kernel import (
-    Accumulator,
-    Check,
-    Columns,
-    Fold,
-    Kernel,
-    Nest,
-    Pack,
-    Product,
-    Running,
-    Scatter,
-    Sweep,
-)
-from kgraph.codegen.reduction import COSTLY, STRIP
-from kgraph.codegen.source import Source, combined, strips, write
+from kgraph.codegen.cpu_rows import columns, nest, parts
+from kgraph.codegen.cpu_turned import turned
+from kgraph.codegen.kernel import Check, Columns, Kernel, Nest, Pack, Parts, Product, Running, Scatter, Sort, Turned
+from kgraph.codegen.source import Source, closed, combined, size_text, strips, write
 from kgraph.index import Loop
+from kgraph.types import numpy_dtype
 
-SHORT = range(9, 33)  # elements of a row
+LINE = 64  # bytes that the memory sends at a time
+AHEAD = 6  # updates that memory is asked for before they are due
 
 
 def source(kernel: Kernel) -> str:
@@ -33,7 +24,17 @@ def source(kernel: Kernel) -> str:
     text = Source()
     names = [parameter.name for parameter in kernel.parameters]
     with text.block(f"def kernel({', '.join([*names, *kernel.sizes, 'begin', 'end'])}):"):
-        printer = {Nest: nest, Columns: columns, Product: contract, Pack: pack, Running: running, Scatter: scatter}
+        printer = {
+            Nest: nest,
+            Columns: columns,
+            Parts: parts,
+            Product: contract,
+            Pack: pack,
+            Running: running,
+            Scatter: scatter,
+            Sort: sort,
+            Turned: turned,
+        }
         if isinstance(kernel.schedule, Check):
             check(text, kernel.schedule)
         else:
@@ -48,54 +49,8 @@ def unrolled(kernel: Kernel) -> bool:
     In other kernels it would only spread what reads one row over many instructions, each of which goes through memory
     in strides too large for the processor to guess what it will read next: a softmax takes half as long again.
     """
-    return isinstance(kernel.schedule, (Columns, Product, Pack))
-
-
-def nest(text: Source, schedule: Nest) -> None:
-    """Blocks inside the outer loops."""
-    with parallel(text, schedule.outer):
-        if is_short(schedule):
-            text("apart()")
-        for block in schedule.blocks:
-            one_block(text, block)
-
-
-def is_short(schedule: Nest) -> bool:
-    """Whether rows are so short that LLVM unrolls the loops over them, and would then gather elements of many rows.
-
-    That pays only where it has more to do with them than to load and store them.
-    """
-    loops = [loop for block in schedule.blocks if isinstance(block, (Fold, Sweep)) for loop in block.loops]
-    lengths = [loop.extent for loop in loops if isinstance(loop.extent, int)]
-    lines = str(schedule.blocks)
-    return any(length in SHORT for length in lengths) and not any(f"{name}(" in lines for name in COSTLY)
-
-
-def columns(text: Source, schedule: Columns) -> None:
-    """Rows added into a strip of columns that stays in the cache."""
-    for number, one in enumerate(schedule.accumulators):
-        kind = "uint8" if one.dtype == "bool" else one.dtype
-        text(f"strip{number} = scratch_{kind}({STRIP})")
-    column, strip = schedule.column, Loop("strip", strips(schedule.column.extent, STRIP))
-    with parallel(text, (*schedule.outer, strip)):
-        text(f"start = strip * {STRIP}", f"width = min({STRIP}, {column.extent} - start)")
-        with text.block("for c in range(width):"):
-            text(*(f"strip{number}[c] = {one.initial}" for number, one in enumerate(schedule.accumulators)))
-        with text.loops(list(schedule.loops)), text.block("for c in range(width):"):
-            text(f"{column.name} = start + c", *schedule.lines)
-            write(text, *schedule.stores_inside)
-            for number, one in enumerate(schedule.accumulators):
-                text(f"strip{number}[c] = {combined(one, held(one, number))}")
-        with text.block("for c in range(width):"):
-            text(f"{column.name} = start + c")
-            text(*(f"{one.name} = {held(one, number)}" for number, one in enumerate(schedule.accumulators)))
-            text(*schedule.after)
-            write(text, *schedule.stores)
-
-
-def held(one: Accumulator, number: int) -> str:
-    """What an accumulator holds for a column of its strip; booleans lie there as bytes."""
-    return f"strip{number}[c]" if one.dtype != "bool" else f"(strip{number}[c] != 0)"
+    schedule = kernel.schedule.whole if isinstance(kernel.schedule, Parts) else kernel.schedule
+    return isinstance(schedule, (Columns, Product, Pack))
 
 
 def running(text: Source, schedule: Running) -> None:
@@ -110,9 +65,12 @@ def running(text: Source, schedule: Running) -> None:
 
 def scatter(text: Source, schedule: Scatter) -> None:
     """Copies of the base, then updates in the order of the indices: the same sum for any number of threads."""
-    column, strip = schedule.column, Loop("strip", strips(schedule.column.extent, STRIP))
+    if schedule.is_sorted:
+        scatter_by_place(text, schedule)
+        return
+    column, strip = schedule.column, Loop("strip", strips(schedule.column.extent, schedule.strip))
     with parallel(text, (*schedule.outer, strip)):
-        text(f"start = strip * {STRIP}", f"width = min({STRIP}, {column.extent} - start)")
+        text(f"start = strip * {schedule.strip}", f"width = min({schedule.strip}, {column.extent} - start)")
         with text.loops([schedule.axis]), text.block("for c in range(width):"):
             text(f"{column.name} = start + c", f"out[{schedule.address}] = {schedule.base}")
         with text.loops([schedule.position]):
@@ -120,8 +78,46 @@ def scatter(text: Source, schedule: Scatter) -> None:
             with text.block(f"if {schedule.axis.name} < 0:"):
                 text(f"{schedule.axis.name} += {schedule.axis.extent}")
             with text.block("for c in range(width):"):
-                value = schedule.combine.format(f"out[{schedule.address}]", schedule.update)
-                text(f"{column.name} = start + c", f"out[{schedule.address}] = {value}")
+                text(f"{column.name} = start + c", updated(schedule))
+
+
+def scatter_by_place(text: Source, schedule: Scatter) -> None:
+    """The same, with the updates of each place found together."""
+    place, column, itemsize = schedule.axis.name, schedule.column, numpy_dtype(schedule.dtype).itemsize
+    with parallel(text, (*schedule.outer, schedule.axis)):
+        with text.loops([schedule.column]):
+            text(f"out[{schedule.address}] = {schedule.base}")
+        with text.block(f"for turn in range(ends[{place} - 1] if {place} > 0 else 0, ends[{place}]):"):
+            text(f"{schedule.position.name} = int64(order[min(turn + {AHEAD}, {schedule.position.extent} - 1)])")
+            with text.block(f"for {column.name} in range(0, {column.extent}, {LINE // itemsize}):"):
+                text(f"will_read({', '.join(schedule.source)})")
+            text(f"{schedule.position.name} = int64(order[turn])")
+            with text.loops([schedule.column]):
+                text(updated(schedule))
+
+
+def updated(schedule: Scatter) -> str:
+    """The line that adds an update, or writes it."""
+    value = schedule.combine.format(f"out[{schedule.address}]", closed(schedule.update))
+    return f"out[{schedule.address}] = {value}"
+
+
+def sort(text: Source, schedule: Sort) -> None:
+    """Count what points to each place, then put each position behind those that went to its place before."""
+    position, place = schedule.position, schedule.place
+    with text.loops([place]):
+        text(f"ends[{place.name}] = int32(0)")
+    with text.loops([position]):
+        text(f"{place.name} = int64({schedule.value})")
+        text(f"{place.name} += {size_text(place.extent)} if {place.name} < 0 else 0")
+        text(f"ends[{place.name}] += int32(1)")
+    text("total = int32(0)")
+    with text.loops([place]):
+        text(f"count = ends[{place.name}]", f"ends[{place.name}] = total", "total = int32(total + count)")
+    with text.loops([position]):
+        text(f"{place.name} = int64({schedule.value})")
+        text(f"{place.name} += {size_text(place.extent)} if {place.name} < 0 else 0")
+        text(f"order[ends[{place.name}]] = int32({position.name})", f"ends[{place.name}] += int32(1)")
 
 
 def check(text: Source, schedule: Check) -> None:

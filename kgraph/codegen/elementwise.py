@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from kgraph.codegen.kernel import Kernel, Lines, Nest, Sweep
 from kgraph.codegen.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread
+from kgraph.codegen.turning import turned
 from kgraph.sizes import product
 
 
-def elementwise(task: Task) -> Kernel:
-    """One kernel over as few loops as the addresses of the inputs allow; the last one runs inside a thread."""
+def elementwise(task: Task, in_tiles: bool = False) -> Kernel:
+    """One kernel over as few loops as the addresses of the inputs allow; the last one runs inside a thread.
+
+    in_tiles: turn inputs that have their elements in another order, tile by tile.
+    """
     kind = task.root.tensor
     groups = kept(kind.shape, range(kind.rank))
     while True:
@@ -19,6 +23,8 @@ def elementwise(task: Task) -> Kernel:
         if pair is None:
             break
         groups[pair : pair + 2] = [groups[pair] + groups[pair + 1]]
+    if in_tiles and (kernel := turned(task, values, loops, lambda own: task.stores(own, [at] * len(task.roots)))):
+        return kernel
     lines = tuple(values.taken())
     extent = product(loop.extent for loop in loops)
     loops = renamed_loops(loops, task)

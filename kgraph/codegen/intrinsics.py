@@ -103,6 +103,24 @@ def apart(context: Any) -> Any:
     return types.void(), build
 
 
+def wanted(is_written: bool) -> Any:
+    """An intrinsic of a pointer and a place: has the line of memory fetched that is soon read there, or written."""
+
+    @intrinsic
+    def fetch(context: Any, base: Any, place: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            pointer = builder.gep(values[0], [values[1]], source_etype=context.get_data_type(base.dtype))
+            word = ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
+            callee = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            builder.call(callee, [pointer, word(int(is_written)), word(3 if is_written else 2), word(1)])
+            return context.get_dummy_value()
+
+        return types.void(base, types.int64), build
+
+    return fetch
+
+
 @intrinsic
 def added(context: Any, total: Any, value: Any) -> Any:
     """A sum of many numbers, one step: in any order, so that LLVM makes vectors of it."""
@@ -112,6 +130,37 @@ def added(context: Any, total: Any, value: Any) -> Any:
         return builder.fadd(*values, flags=("reassoc", "nsz", "contract"))
 
     return None if kind is None else (kind(total, value), build)
+
+
+@intrinsic
+def turn_block(
+    context: Any, target: Any, place: Any, target_row: Any, source: Any, source_place: Any, source_row: Any
+) -> Any:
+    """Copy a square block, rows becoming columns, through vector registers: 32 bytes a row."""
+    pointer, size = source, types.int64
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        element = context.get_data_type(pointer.dtype)
+        count = 32 * 8 // pointer.dtype.bitwidth
+        vector = ir.VectorType(element, count)
+
+        def at(where: Any, number: int) -> Any:
+            base, start, row = where
+            position = builder.add(start, builder.mul(row, I64(number)))
+            return builder.bitcast(builder.gep(base, [position], source_etype=element), vector.as_pointer())
+
+        align = pointer.dtype.bitwidth // 8
+        rows = [builder.load(at(values[3:], k), typ=vector, align=align) for k in range(count)]
+        mask = ir.VectorType(ir.IntType(32), count)
+        halves = [[k // 2 + k % 2 * count + half * count // 2 for k in range(count)] for half in (0, 1)]
+        for _ in range(count.bit_length() - 1):  # rows k and k + count / 2 shuffled, until they are columns
+            pairs = zip(rows[: count // 2], rows[count // 2 :], strict=True)
+            rows = [builder.shuffle_vector(a, b, ir.Constant(mask, half)) for a, b in pairs for half in halves]
+        for k, row in enumerate(rows):
+            builder.store(row, at(values[:3], k), align=align)
+        return context.get_dummy_value()
+
+    return types.void(target, size, size, source, size, size), build
 
 
 _FLOATS = {"float32": types.float32, "float64": types.float64}
@@ -124,6 +173,9 @@ NAMES: dict[str, Any] = {
     "nan": float("nan"),
     "added": added,
     "apart": apart,
+    "turn_block": turn_block,
+    "will_read": wanted(False),
+    "will_write": wanted(True),
     "maximum": extreme("maximum", ">"),
     "minimum": extreme("minimum", "<"),
     "min": extreme("minimum", "<"),

@@ -81,11 +81,21 @@ Block = Lines | Fold | Find | Sweep
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Parameters that lie in memory row by row, as the outer loops go: those read and written, with their itemsizes."""
+
+    length: int
+    read: tuple[tuple[str, int], ...]
+    written: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
 class Nest:
     """For each combination of the outer loops, in any order and in parallel: the blocks, one after the other."""
 
     outer: tuple[Loop, ...]
     blocks: tuple[Block, ...]
+    rows: Rows | None = None  # where blocks walk through each row several times
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,18 @@ class Columns:
     after: tuple[str, ...]
     stores: tuple[Store, ...]  # of the columns' results
     stores_inside: tuple[Store, ...] = ()  # of elements, while they are added up
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A long reduction in two steps: over parts of one of its loops, then over what they left in partial0, ...
+
+    The kernel is told by the size `is_total` which of the two it is to do.
+    """
+
+    whole: Nest | Columns
+    loop: Loop
+    length: int  # of a part; the last one takes what remains, too
 
 
 @dataclass(frozen=True)
@@ -168,6 +190,7 @@ class Scatter:
 
     outer: tuple[Loop, ...]  # the other axes: in parallel, since updates may meet
     column: Loop  # the last of them, walked in strips
+    strip: int  # how wide these are
     axis: Loop  # of the result
     position: Loop  # of the indices
     base: str
@@ -176,6 +199,17 @@ class Scatter:
     address: str  # in the result, where the axis' loop may be at any place
     combine: str
     dtype: str
+    source: tuple[str, str] = ("", "")  # of the updates: the parameter, and where in it
+    is_sorted: bool = False  # each place of the axis by itself: `order[starts[a - 1]:starts[a]]` are its updates
+
+
+@dataclass(frozen=True)
+class Sort:
+    """The positions of the indices by the place they point to, and the end of each place's part of these."""
+
+    position: Loop
+    place: Loop
+    value: str
 
 
 @dataclass(frozen=True)
@@ -188,7 +222,31 @@ class Check:
     high: Dim
 
 
-Schedule = Nest | Columns | Product | Pack | Running | Scatter | Check
+@dataclass(frozen=True)
+class TurnedTile:
+    """A tile of an input whose elements are neighbours along the row loop, and `step` apart along the column loop."""
+
+    name: str
+    parameter: str
+    dtype: str
+    place: str  # of the element at row 0 and column 0
+    step: Dim
+
+
+@dataclass(frozen=True)
+class Turned:
+    """Elements in tiles, since inputs have them in another order: lines and stores see tile[r * side + c] for each."""
+
+    outer: tuple[Loop, ...]
+    row: Loop
+    column: Loop  # along which the results are neighbours
+    side: int
+    tiles: tuple[TurnedTile, ...]
+    lines: tuple[str, ...]
+    stores: tuple[Store, ...]
+
+
+Schedule = Nest | Columns | Parts | Product | Pack | Running | Scatter | Sort | Check | Turned
 
 
 @dataclass(frozen=True)

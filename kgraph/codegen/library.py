@@ -30,6 +30,11 @@ def exp(x: Any) -> Any:
     return math.exp(x)
 
 
+def exp_of_negative(x: Any) -> Any:
+    """e to the power of x, which is not above 0."""
+    return math.exp(x)
+
+
 def expm1(x: Any) -> Any:
     """exp(x) - 1, exact near 0."""
     return math.expm1(x)

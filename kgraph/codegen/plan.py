@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from kgraph.codegen.contraction import Contraction, Tile, contraction_of
-from kgraph.codegen.ordered import checking
+from kgraph.codegen.contraction import Contraction, Tile, operands_of
+from kgraph.codegen.joined import Part, copying, parts_of, placed, within, writers
+from kgraph.codegen.kernel import Kernel
+from kgraph.codegen.ordered import TEAM, by_place, checking, says_as_much, sorting
 from kgraph.codegen.parts import Combined, in_parts
+from kgraph.codegen.results import stored_by, types_of, viewed, with_results_of_their_own
 from kgraph.codegen.schedule import contracts_alone, schedule
 from kgraph.codegen.steps import Buffer, Carried, Loop, Plan, Slice, Step
 from kgraph.codegen.task import Task, body_of, generic, task_of
@@ -23,16 +27,17 @@ from kgraph.sizes import Dim, axes_of, substitute
 from kgraph.types import UNSIGNED, TensorType, numpy_dtype
 
 
-def plan(graph: Graph, tile: Tile | None) -> Plan:
+def plan(graph: Graph, tile: Tile | None, threads: int = 1) -> Plan:
     """The plan of a fused graph. tile: how large the target's tiles are, None where it packs none.
 
+    threads: for how many; that decides how fast results are computed, and never a bit of them.
     DTypeError: a value is of half precision, in which no kernel computes.
     """
     _check_dtypes(graph)
     graph, copies = with_results_of_their_own(graph)
     made = Plan(graph)
-    results = copies | {_viewed(graph, name) for name in graph.results if name not in copies}
-    planner = _Planner(made, graph, tile, dict.fromkeys(results, "result"), copies)
+    results = copies | {viewed(graph, name) for name in graph.results if name not in copies}
+    planner = _Planner(made, graph, tile, dict.fromkeys(results, "result"), copies, threads)
     planner.run()
     made.steps = planner.steps
     return made
@@ -47,15 +52,19 @@ class _Planner:
     tile: Tile | None
     places: dict[str, str]  # where values lie that are results
     copies: set[str]  # the nodes that copy, though they look like views
+    threads: int
     scope: str = ""  # before the names of the graph, in names of buffers
     names: dict[str, str] = field(default_factory=dict)  # values that lie in buffers of the graph around
     static: set[str] = field(default_factory=set)  # made from weights and constants alone
+    parts: dict[str, tuple[Part, int]] = field(default_factory=dict)  # values made in a part of a concatenation
+    copied: dict[str, list[Part]] = field(default_factory=dict)  # by concatenation: operands that are copied
     steps: list[Step | Loop] = field(default_factory=list)
 
     def run(self) -> None:
         """Find memory for every value, and the steps that compute them."""
         graph, made = self.graph, self.made
         self._find_static()
+        self._find_parts()
         for node in graph:
             name = self.scope + node.name
             if name in made.alias or node.name in self.names or not isinstance(node.type, TensorType):
@@ -73,6 +82,8 @@ class _Planner:
                 self._add_loop(node)
             elif node.op == "cond":
                 self._add_branches(node)
+            elif node.name in self.copied:
+                self._add_copies(node)
             elif not self._is_view(node):
                 self._add_steps(node)
 
@@ -99,13 +110,53 @@ class _Planner:
         for node in graph:
             arguments = graph.arguments(node.name)
             inherits = bool(arguments) and all(name in static for name in arguments)
-            inherits = inherits and not axes_of(tuple(kind.shape for kind in _types(node)))
+            inherits = inherits and not axes_of(tuple(kind.shape for kind in types_of(node)))
             inherits = inherits and not _is_loop(node)
             inherits = inherits and not any(_lookups(graph, node))  # indices are checked in each call, before reading
             if not isinstance(node.type, TensorType):
                 inherits = inherits and not any(name in self.places for name in stored_by(graph, node))
             if node.op in ("param", "const") or inherits:
                 static.add(node.name)
+
+    # concatenations -----------------------------------------------------------------------------------------------
+
+    def _find_parts(self) -> None:
+        """Find what is written where a concatenation wants it, and what is copied there."""
+        for node in reversed(list(self.graph)):
+            if node.op != "concatenate" or node.name in self.copied or node.name in self.names:
+                continue
+            found: list[Part] = []
+            before = len(self.made.alias)
+            for part in parts_of(self.graph, node):
+                self._settle(part, found)
+            if self.tile is not None or len(self.made.alias) > before:  # else a GPU copies all of them at once
+                self.copied[node.name] = found
+
+    def _settle(self, part: Part, found: list[Part]) -> None:
+        graph, made = self.graph, self.made
+        chain, leading = writers(graph, part, {*self.copies, *self.places, *self.names})
+        if not chain or (chain[-1] in self.static) != (self._place(graph[part.whole]) == "prepared"):
+            found.append(part)
+            return
+        made.alias.update((self.scope + name, self.scope + part.whole) for name in chain)
+        if graph[chain[-1]].op == "concatenate":
+            self.copied[chain[-1]] = []
+            for one in within(part, graph):
+                self._settle(one, found)
+        else:
+            self.parts[chain[-1]] = part, leading
+
+    def _add_copies(self, node: Node) -> None:
+        made = self.made
+        for part in self.copied[node.name]:
+            buffers = self.at(part.name), self.at(node.name)
+            task = copying(node.tensor, part)
+            steps = made.prepare if made.buffers[buffers[1]].place == "prepared" else self.steps
+            kernel = schedule(task, self.tile, (False, False))
+            assert isinstance(kernel, Kernel)
+            steps.append(Step(kernel, buffers, task.sizes, node.name, graph=self.graph))
+
+    # kernels ------------------------------------------------------------------------------------------------------
 
     def _add_steps(self, node: Node) -> None:
         graph, made = self.graph, self.made
@@ -116,6 +167,9 @@ class _Planner:
         self._add_checks(node)
         if self.tile is not None and contracts_alone(task):
             task = generic(task)
+        for number, name in enumerate(stored_by(graph, node)):
+            if name in self.parts:
+                task = placed(task, *self.parts[name], number)
         ahead = _packed_ahead(task, sources, self.static)
         kernel = schedule(task, self.tile, ahead)
         if isinstance(kernel, Contraction):
@@ -123,7 +177,10 @@ class _Planner:
             ways = variants(task, kernel, self.tile, ahead)
             steps += self._contracted(node, task, kernel, buffers, sources, ways)  # type: ignore[operator]
         elif self.tile is not None and steps is self.steps and (cut := in_parts(kernel)) is not None:
-            steps += self._in_parts(node, cut, buffers, task)
+            steps += self._in_parts(node, cut, buffers, task)  # type: ignore[operator]
+        elif self.tile is not None and self.threads >= TEAM and (apart := by_place(task, kernel)) is not None:
+            buffers += self._sorted(node, sources, steps)
+            steps.append(Step(apart, tuple(buffers), task.sizes, node.name, graph=graph))
         else:
             steps.append(Step(kernel, tuple(buffers), task.sizes, node.name, graph=graph))
 
@@ -136,6 +193,24 @@ class _Planner:
             buffers.append(name)
         for is_total, kernel in enumerate((cut.parts, cut.total)):
             yield Step(kernel, tuple(buffers), (*task.sizes, is_total), node.name, graph=self.graph)
+
+    def _sorted(self, node: Node, sources: Sequence[str], steps: list[Any]) -> list[str]:
+        """The buffers with the indices of a scatter in the order of the places they point to, made by a step before."""
+        body, _ = body_of(self.graph, node)
+        scatter = body[body.outputs[0]]
+        name = sources[body.inputs.index(body.arguments(scatter.name)[1])]
+        kind, size = self.graph[name].tensor, scatter.tensor.shape[scatter.attrs["axis"]]
+        kernel, sizes = sorting(kind, size)
+        read = self.at(name)
+        for step in steps:
+            if isinstance(step, Step) and (step.kernel, step.sizes, step.buffers[0]) == (kernel, sizes, read):
+                return list(step.buffers[1:])
+        place = "prepared" if steps is self.made.prepare else "arena"
+        buffers = [f"{self.scope}{node.name}:ends", f"{self.scope}{node.name}:order"]
+        for one, elements in zip(buffers, (size, kind.size), strict=True):
+            self.made.buffers[one] = Buffer(one, "int32", elements, place)
+        steps.append(Step(kernel, (read, *buffers), sizes, buffers[1], graph=self.graph))
+        return buffers
 
     def _contracted(
         self, node: Node, task: Task, found: Contraction, buffers: list[str], sources: list[str],
@@ -164,7 +239,7 @@ class _Planner:
                     yield step
             given.append(name)
         outs = self._stored(node)
-        operands = [buffers[task.body.inputs.index(name)] for name in task.body.arguments(contraction_of(task).name)]
+        operands = [buffers[task.body.inputs.index(name)] for name in operands_of(task)]
         products = f"{self.scope}{node.name}:products"
         read = {GIVEN: given, OPERANDS: operands, PRODUCTS: [products]}
         for way in ways:
@@ -181,9 +256,7 @@ class _Planner:
             is_weight = table in self.made.buffers and self.made.buffers[table].place == "param"  # else an array
             kernel, sizes = checking(kind, size, wraps=not is_weight and kind.dtype not in UNSIGNED)
             step = Step(kernel, (self.at(indices),), sizes, reader, table, self.graph)
-            same = (step.kernel, step.buffers, step.sizes)
-            steps = [one for one in self.steps if isinstance(one, Step)]
-            if not any((one.kernel, one.buffers, one.sizes) == same for one in steps):
+            if not any(isinstance(one, Step) and says_as_much(one, step) for one in self.steps):
                 self.steps.append(step)
 
     # loops --------------------------------------------------------------------------------------------------------
@@ -193,7 +266,7 @@ class _Planner:
         return {self.graph[one].attrs["index"]: self.at(one) for one in self.graph.readers(node.name)}
 
     def _inside(self, body: Graph, scope: str, places: dict[str, str], copies: set[str]) -> _Planner:
-        return _Planner(self.made, body, self.tile, places, copies, scope)
+        return _Planner(self.made, body, self.tile, places, copies, self.threads, scope)
 
     def _add_loop(self, node: Node) -> None:
         scope = f"{self.scope}{node.name}::"
@@ -206,7 +279,7 @@ class _Planner:
         body.outputs = [*kept, *alone]
         body, copies = with_results_of_their_own(body)
         written = dict(zip((*kept, *alone), body.outputs, strict=True))
-        roots = {one: one if one in copies else _viewed(body, one) for one in body.outputs}
+        roots = {one: one if one in copies else viewed(body, one) for one in body.outputs}
         inputs = Parts.of(node, own.inputs)
         moving = [*inputs.carried, *inputs.scanned, *roots.values()]
         inside = self._inside(body, scope, dict.fromkeys(moving, "moving"), copies)
@@ -238,7 +311,7 @@ class _Planner:
 
     def _unread(self, node: Node, number: int) -> str:
         """Memory for a result that nobody reads."""
-        kind = _types(node)[number]
+        kind = types_of(node)[number]
         name = f"{self.scope}{node.name}.{number}:unread"
         self.made.buffers[name] = Buffer(name, kind.dtype, kind.size, "arena")
         return name
@@ -262,7 +335,7 @@ class _Planner:
                 inside.names[one] = self.at(argument)
                 inside.static |= {one} if argument in self.static else set()
             for number, one in enumerate(body.outputs):
-                root = one if one in copies else _viewed(body, one)
+                root = one if one in copies else viewed(body, one)
                 inside.places[root] = "result"
                 self.made.alias[scope + root] = results.get(number) or self._unread(node, number)
             inside.run()
@@ -279,43 +352,6 @@ def _check_dtypes(graph: Graph) -> None:
             raise DTypeError(f"{node.name} is {node.tensor}: kernels compute in float32 and float64; cast it to one")
         if node.body is not None:
             _check_dtypes(node.body)
-
-
-def with_results_of_their_own(graph: Graph) -> tuple[Graph, set[str]]:
-    """A copy in which every result has memory of its own, never a view of an input; and the nodes that copy for it."""
-    graph, taken = graph.copy(), set()
-    copies: set[str] = set()
-    for position, name in enumerate(graph.results):
-        root = _viewed(graph, name)
-        if graph[root].op in LEAVES or root in taken:
-            kind = graph[name].tensor
-            copy = Node(graph.fresh(f"{name}/copy"), "reshape", kind, {"shape": kind.shape}, graph[name].origin)
-            name = root = graph.add(copy, name)
-            copies.add(name)
-        taken.add(root)
-        if position < len(graph.outputs):
-            graph.outputs[position] = name
-        else:
-            graph.updates[list(graph.updates)[position - len(graph.outputs)]] = name
-    return graph, copies
-
-
-def _viewed(graph: Graph, name: str) -> str:
-    while graph[name].op == "reshape":
-        name = graph.arguments(name)[0]
-    return name
-
-
-def stored_by(graph: Graph, node: Node) -> list[str]:
-    """The values that a node's kernel stores: its own, or its items in order."""
-    if isinstance(node.type, TensorType):
-        return [node.name]
-    items = {graph[reader].attrs["index"]: reader for reader in graph.readers(node.name)}
-    return [items[number] for number in sorted(items)]
-
-
-def _types(node: Node) -> tuple[TensorType, ...]:
-    return node.type if isinstance(node.type, tuple) else (node.type,)
 
 
 def _packed_ahead(task: Task, sources: list[str], static: set[str]) -> tuple[bool, bool]:

@@ -40,8 +40,8 @@ class Program:
     """The CPU's kernels of one graph, in order. inputs and outputs are arrays of the right dtype, in C order."""
 
     def __init__(self, graph: Graph, threads: int | None = None, lower_only: bool = False) -> None:
-        self.plan: Plan = plan(graph, tile_shape)
         self.threads = threads or config.num_threads()
+        self.plan: Plan = plan(graph, tile_shape, self.threads)
         self._slots: dict[Any, int] = {}
         if not lower_only:
             self._load()
@@ -134,7 +134,7 @@ class Program:
 
     def _each_kernel(self, show: Callable[[Step], str]) -> list[str]:
         steps = [*self.plan.prepare, *self.plan.kernel_calls]
-        first = {replace(step.kernel, extent=0): step for step in reversed(steps)}  # their texts do not have extents
+        first = {replace(step.kernel, extent=0, grain=1): step for step in reversed(steps)}  # no text has these
         return [show(step) for step in reversed(first.values())]
 
     def run(

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kgraph.codegen.kernel import Accumulator, Block, Columns, Find, Fold, Kernel, Lines, Nest, Sweep
+from kgraph.codegen.kernel import Accumulator, Block, Columns, Find, Fold, Kernel, Lines, Nest, Rows, Sweep
+from kgraph.codegen.source import strips
 from kgraph.codegen.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread
 from kgraph.codegen.values import Place, Values, constructor
 from kgraph.index import Index, Loop
 from kgraph.ir import Node
 from kgraph.op import OPS
 from kgraph.sizes import product
-from kgraph.types import TensorType
+from kgraph.types import TensorType, numpy_dtype
 
-STRIP = 64  # columns that a thread adds up at a time
-COSTLY = frozenset(
-    ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "power", "sin", "cos", "sinh", "cosh")
-)
+BAND = 256  # columns that a thread adds up at a time
+FETCHED = range(128, 8193)  # elements of a row that is fetched ahead
+MOST_FETCHED = 4  # rows at a time: more would leave no room in the first cache for those at hand
+COSTLY = frozenset((
+    "exp", "exp_of_negative", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "power",
+    "sin", "cos", "sinh", "cosh",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,28 @@ def _rows(task: Task, found: Sequence[Node], groups: Groups) -> Kernel:
         if not groups.merge(values, task.names):
             break
     inner, extent = (product(loop.extent for loop in loops) for loops in (frame.inner, frame.outer))
-    nest = Nest(tuple(renamed_loops(frame.outer, task)), tuple(blocks))
+    nest = Nest(tuple(renamed_loops(frame.outer, task)), tuple(blocks), _memory(task, frame, blocks))
     return task.kernel(nest, extent, CHUNK // estimate(inner), values.stems)
+
+
+def _memory(task: Task, frame: Frame, blocks: Sequence[Block]) -> Rows | None:
+    """The rows in memory, if each is walked through more than once: they can be fetched ahead."""
+    rank, length = frame.kind.rank, product(frame.kind.shape[axis] for axis in frame.axes)
+    trailing = frame.axes == tuple(range(rank - len(frame.axes), rank))
+    if not trailing or not isinstance(length, int) or length not in FETCHED or task.placed:
+        return None
+    if sum(isinstance(block, (Fold, Sweep)) for block in blocks) < 2:
+        return None
+    nodes = [*(task.body[name] for name in task.body.inputs), *task.roots]
+    found = [
+        (one.name, numpy_dtype(one.dtype).itemsize) if node.tensor.shape == frame.kind.shape else None
+        for one, node in zip(task.parameters, nodes, strict=True)
+    ]
+    inputs = len(task.inputs)
+    read, written = (tuple(one for one in some if one) for some in (found[:inputs], found[inputs:]))
+    if any(line.startswith("out") for block in blocks if isinstance(block, Fold) for line in block.lines):
+        return None  # what is costly to compute leaves the memory time enough
+    return Rows(length, read, written) if len(read) + len(written) <= MOST_FETCHED else None
 
 
 def row_blocks(task: Task, values: Values, frame: Frame, found: Sequence[Node]) -> list[Block]:
@@ -175,7 +199,7 @@ def _stashed(task: Task, frame: Frame, values: Values) -> dict[Place, str]:
         kind = task.body[name].tensor
         out = own.get(name) or next((out for out, other in free if other == kind), None)
         if out is not None:
-            place = found[(name, tuple(frame.at))] = f"{out}[{values.address(kind, frame.at)}]"
+            place = found[(name, tuple(frame.at))] = f"{out}[{task.address(values, out, frame.at)}]"
             values.lets.append(f"{place} = {held}")
             free = [one for one in free if one[0] != out]
     return found
@@ -237,9 +261,9 @@ def _columns(task: Task, found: Sequence[Node], groups: Groups) -> Kernel:
     *outer, column = renamed_loops(frame.outer, task)
     inner = tuple(renamed_loops(frame.inner, task))
     schedule = Columns(tuple(outer), column, inner, lines, made, after, stores, inside)
-    work = STRIP * estimate(product(loop.extent for loop in frame.inner))
     *rest, width = [loop.extent for loop in frame.outer]
-    return task.kernel(schedule, product(rest) * ((width + STRIP - 1) // STRIP), CHUNK // work, values.stems)
+    work = min(BAND, estimate(width)) * estimate(product(loop.extent for loop in frame.inner))
+    return task.kernel(schedule, product(rest) * strips(width, BAND), CHUNK // work, values.stems)
 
 
 def _finding(task: Task, node: Node, groups: Groups) -> Kernel:

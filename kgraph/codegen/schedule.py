@@ -6,7 +6,7 @@ from kgraph.codegen.contraction import Contraction, Tile, contracting, in_place,
 from kgraph.codegen.elementwise import elementwise
 from kgraph.codegen.kernel import Kernel
 from kgraph.codegen.ordered import run_along, scatter
-from kgraph.codegen.reduction import STRIP, reducing
+from kgraph.codegen.reduction import reducing
 from kgraph.codegen.task import Task
 from kgraph.op import OPS
 
@@ -32,7 +32,7 @@ def schedule(task: Task, tile: Tile | None, packed_ahead: tuple[bool, bool]) -> 
             return summing(task)
         return in_place(task) if tile is None else contracting(task, tile, packed_ahead)
     if "scatter" in found:
-        return scatter(task, STRIP)
+        return scatter(task)
     if "cumulate" in found:
         return run_along(task)
-    return reducing(task) if "reduce" in found else elementwise(task)
+    return reducing(task) if "reduce" in found else elementwise(task, tile is not None)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from kgraph.codegen import cpu
-from kgraph.codegen.kernel import Check, Kernel
+from kgraph.codegen.kernel import Check, Kernel, Sort
 from kgraph.codegen.steps import Step
 from kgraph.show import line
 
@@ -31,6 +31,8 @@ def shown_source(step: Step, printer: Callable[[Kernel], str] = cpu.source) -> s
 def line_above(step: Step) -> str:
     """The comment above a kernel: the graph's line of what it computes, and the user's line."""
     name, graph = step.node, step.graph
+    if isinstance(step.kernel.schedule, Sort):
+        return f"# {name}: where {step.buffers[0]} points to each place"
     if graph is None or name not in graph:
         return f"# {name}: {step.buffers[0]} in the order in which the tiles read it"
     if isinstance(step.kernel.schedule, Check):

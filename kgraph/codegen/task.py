@@ -10,7 +10,7 @@ from math import prod
 
 from kgraph.codegen.kernel import LOOP_NAMES, Kernel, Parameter, Schedule, Store
 from kgraph.codegen.values import Values
-from kgraph.index import Index, Loop, index, unflatten
+from kgraph.index import Index, Loop, flatten, index, unflatten
 from kgraph.ir import Graph, Node
 from kgraph.op import OPS
 from kgraph.passes.group import is_embedded
@@ -18,6 +18,15 @@ from kgraph.sizes import Dim, Shape, axes_of, axis, product, rename_axes, substi
 
 CHUNK = 16384  # elements that are worth handing to a thread
 UNKNOWN = 64  # what a size known only at the call is taken for, in estimates
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a result lies that is a part of another tensor: rows `pitch` apart, over which the leading axes run."""
+
+    leading: int
+    pitch: Dim
+    offset: Dim
 
 
 @dataclass
@@ -29,6 +38,7 @@ class Task:
     parameters: list[Parameter]
     axes: list[str]  # the graph's names of the sizes, in the order of the kernel's n0, n1, ...
     fixed: dict[str, Dim] = field(default_factory=dict)  # what some of these stand for: see `generic`
+    placed: dict[str, Placed] = field(default_factory=dict)  # by parameter: results that are parts of other tensors
 
     @property
     def names(self) -> dict[str, str]:
@@ -66,8 +76,17 @@ class Task:
         for root, out, place in zip(self.roots, self.outs, places, strict=True):
             if place is not None:
                 text = values.element(root.name, place)
-                made.append(Store(out.name, values.address(root.tensor, place), stored(text, root.tensor.dtype)))
+                made.append(Store(out.name, self.address(values, out.name, place), stored(text, root.tensor.dtype)))
         return tuple(made)
+
+    def address(self, values: Values, out: str, place: Sequence[Index]) -> str:
+        """Where in memory an element of a root is written; `out` is the parameter for the root."""
+        root = next(root for root, one in zip(self.roots, self.outs, strict=True) if one.name == out)
+        shape, own = root.tensor.shape, self.placed.get(out)
+        if own is None:
+            return values.address(root.tensor, place)
+        rows = flatten(place[: own.leading], shape[: own.leading])
+        return values.position(rows * own.pitch + flatten(place[own.leading :], shape[own.leading :]) + own.offset)
 
     def kernel(self, schedule: Schedule, extent: Dim, grain: int, stems: dict[str, str]) -> Kernel:
         """The finished kernel."""

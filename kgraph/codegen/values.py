@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,15 @@ Place = tuple[str, tuple[Index, ...]]
 ARGUMENTS_ONLY = re.compile(r"\w+\((\{\w+\}(\(\d+\))?(, )?)*\)")  # a template in which no operand needs parentheses
 
 
+@dataclass(frozen=True)
+class Load:
+    """An element of an input in memory; loops in the position have the graph's sizes, factors the kernel's."""
+
+    parameter: str
+    dtype: str
+    position: Index
+
+
 class Values:
     """Prints elements of a body's values. Shared ones become lines of `lets`; `known` are those already at hand.
 
@@ -32,6 +41,8 @@ class Values:
         self.known: dict[Place, str] = {}
         self.loads: list[Index] = []  # every address read, and
         self.opaque: set[str] = set()  # loops used otherwise: schedules must not merge these
+        self.plain: list[Load] = []  # what is read for certain, and
+        self.staged: dict[Load, str] = {}  # where it has been put before
         self.stems: dict[str, str] = {}  # temporary -> the node it holds
         self._inline = 0
 
@@ -66,12 +77,20 @@ class Values:
 
     def load(self, parameter: str, kind: TensorType, at: Sequence[Index]) -> str:
         """The element of an input in memory."""
-        address = self.address(kind, at)
-        return f"{parameter}[{address}]" if kind.dtype != "bool" else f"({parameter}[{address}] != 0)"
+        text = f"{parameter}[{self.address(kind, at)}]"
+        if not self._inline:
+            load = Load(parameter, kind.dtype, self.loads[-1])
+            self.plain.append(load)
+            text = self.staged.get(load, text)
+        return text if kind.dtype != "bool" else f"({text} != 0)"
 
     def address(self, kind: TensorType, at: Sequence[Index]) -> str:
         """The position in memory, in row-major order."""
-        position = self._ready(flatten(at, kind.shape))
+        return self.position(flatten(at, kind.shape))
+
+    def position(self, place: Index) -> str:
+        """The text of a position in memory."""
+        position = self._ready(place)
         self.loads.append(position)
         return index_text(position)
 
@@ -94,13 +113,22 @@ class Values:
         arguments = self.body.arguments(node.name)
         first = self.body[arguments[0]].tensor.dtype if arguments else node.tensor.dtype
         attrs = {key: rename_axes(value, self.names) for key, value in node.attrs.items()}
-        template = OPS[node.op].scalar_of(first)
+        template = self._template(node, arguments, first)
         assert template is not None, f"{node.op} has no scalar expression"
         if not ARGUMENTS_ONLY.fullmatch(template):
             inputs = list(map(closed, inputs))
         text = template.format(*inputs, T=constructor(node.tensor.dtype), A=constructor(first), **attrs)
         kept = first == node.tensor.dtype and first not in FLOATS and node.op != "cast"
         return f"{constructor(first)}({text})" if kept else text  # numba's integers have 64 bits
+
+    def _template(self, node: Node, arguments: list[str], dtype: str) -> str | None:
+        """The scalar expression of a node. What is left of an element less the largest of its row is not above 0."""
+        below = self.body[arguments[0]] if node.op == "exp" else node
+        if below.op == "subtract" and below is not node:
+            x, largest = (self.body[name] for name in self.body.arguments(below.name))
+            if largest.op == "max" and largest.attrs["keepdims"] and self.body.arguments(largest.name) == [x.name]:
+                return "exp_of_negative({0})"
+        return OPS[node.op].scalar_of(dtype)
 
     def _moved(self, expression: Any, arguments: list[str], dtype: str) -> str:
         """What a row's `read` answered, as text; numbers in it are of this dtype."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kgraph.codegen.contraction import Contraction, Tile, contracting, contraction_of
+from kgraph.codegen.contraction import Contraction, Tile, contracting, contraction_of, reads_windows
 from kgraph.codegen.elementwise import elementwise
 from kgraph.codegen.kernel import Kernel, Parameter, Product
 from kgraph.codegen.reduction import reducing
@@ -42,7 +42,8 @@ def variants(task: Task, found: Contraction, tile: Tile, packed_ahead: Sequence[
     """The kernels of a contraction, in order; only its own where something follows the sum."""
     node, schedule, whole = contraction_of(task), found.kernel.schedule, found.kernel
     assert isinstance(schedule, Product)
-    if node is not task.root or schedule.run != len(schedule.inner) or not schedule.inner:
+    alone = node is task.root and not task.placed and not reads_windows(task)
+    if not alone or schedule.run != len(schedule.inner) or not schedule.inner:
         return [Variant(whole, task.sizes)]
     more: list[Variant] = []
     length, size = _summed(task, node), task.known(node.tensor.size)

@@ -8,6 +8,7 @@ from kgraph.ops import (  # noqa: F401 - importing them fills the table
     compare,
     contract,
     convert,
+    convolution,
     creating,
     crossentropy,
     gather,
@@ -19,6 +20,7 @@ from kgraph.ops import (  # noqa: F401 - importing them fills the table
     normal,
     normalizing,
     pointwise,
+    pooling,
     probabilities,
     products,
     random,
@@ -28,6 +30,7 @@ from kgraph.ops import (  # noqa: F401 - importing them fills the table
     statistics,
     tensors,
     transcendental,
+    windows,
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.op import Op, common_float
-from kgraph.ops.arithmetic import multiply, subtract
+from kgraph.ops.arithmetic import multiply, reciprocal, subtract
 from kgraph.ops.axes import axes_of
 from kgraph.ops.reduce import max_row, sum_row
 from kgraph.ops.tensors import composed, floating
@@ -29,7 +29,7 @@ def _below_largest(x: Any, axes: Axes) -> Any:
 
 def _softmax(x: Any, axes: Axes) -> Any:
     e = exp(_below_largest(x, axes))
-    return e / sum_row(e, axes=axes, keepdims=True)
+    return e * reciprocal(sum_row(e, axes=axes, keepdims=True))
 
 
 def _log_softmax(x: Any, axes: Axes) -> Any:

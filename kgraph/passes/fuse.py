@@ -13,7 +13,18 @@ import networkx as nx
 
 from kgraph.ir import LEAVES, Graph, Node
 from kgraph.op import OPS
-from kgraph.passes.group import Group, begin, enter, inputs_of, is_embedded, is_number, joins, reads_elements
+from kgraph.passes.group import (
+    Group,
+    begin,
+    enter,
+    inputs_of,
+    is_embedded,
+    is_fill_of_scatter,
+    is_number,
+    is_view_of_product,
+    joins,
+    reads_elements,
+)
 from kgraph.passes.share import host_of, may_be_one, repeated, shares_rows, united
 
 ROUNDS = 4  # what is computed again may leave other values that are worth it
@@ -35,7 +46,7 @@ def fuse(graph: Graph) -> Graph:
 
 def group(graph: Graph) -> Grouping:
     """The groups of a graph, with what is worth it computed again in each that reads it."""
-    again: set[str] = set()
+    again = {node.name for node in graph if is_view_of_product(graph, node) or is_fill_of_scatter(graph, node)}
     for _ in range(ROUNDS):
         found = Grouping(graph, again)
         more = repeated(found) - again
@@ -122,13 +133,18 @@ class Grouping:
             for root in waiting.pop().roots:
                 if self.position[root.name] >= last:
                     continue
-                for group in self.around(root):
+                for group in [*self.around(root), *self.beyond(root)]:
                     if group is goal:
                         return True
                     if id(group) not in seen:
                         seen.add(id(group))
                         waiting.append(group)
         return False
+
+    def beyond(self, node: Node) -> list[Group]:
+        """The groups that read what a loop makes of a node."""
+        apart = [self.graph[reader] for reader in self.graph.readers(node.name) if is_apart(self.graph[reader])]
+        return [group for reader in apart for group in [*self.around(reader), *self.beyond(reader)]]
 
     def in_order(self) -> Iterable[Group | str]:
         """Groups, and leaves by name, each after what it needs."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from kgraph.ir import Graph, Node
 from kgraph.op import OPS
@@ -23,6 +24,7 @@ FLOATING = ("float32", "float64")
 MOST_PLACES = 4  # elements of one value that one element of a kernel's result may be made of
 INDICES = {"take": 1, "take_along_axis": 1, "scatter_add": 1, "scatter_set": 1}  # arguments looked at before a kernel
 CHOOSING = ("pad", "concatenate")  # moves that read an operand only where they take it
+MOST_CHOICES = 8  # operands of a concatenation that each element of what follows is looked for in
 
 Place = tuple[object, ...]
 
@@ -124,9 +126,15 @@ def joins(graph: Graph, node: Node, readers: Sequence[str], group: Group) -> boo
     """Whether a node may be computed inside the group in which it has these readers."""
     if len(group.members) >= MOST_MEMBERS or len(inputs_of(graph, group.members)) >= MOST_INPUTS:
         return False
-    if _is_view(graph, group.root):
+    if _is_view(graph, group.root) or group.root.op == "concatenate":
+        return False  # operands of a concatenation are written to their parts of it by kernels of their own
+    if node.op == "concatenate" and not _is_chosen_from(graph, node):
         return False
-    if any(not reads_elements(graph, reader, node.name) for reader in readers):
+    if is_view_of_product(graph, node):
+        return readers == [group.contraction]
+    if is_fill_of_scatter(graph, node):
+        return True
+    if any(is_view_of_product(graph, graph[one]) or not reads_elements(graph, one, node.name) for one in readers):
         return False
     if graph.arguments(node.name) and len(_places(graph, node, group)) > MOST_PLACES:
         return False
@@ -136,6 +144,49 @@ def joins(graph: Graph, node: Node, readers: Sequence[str], group: Group) -> boo
     if kind == "reduce":
         return _reduction_joins(graph, node, readers, group)
     return kind == "contract" and _contraction_joins(graph, node, readers, group)
+
+
+def is_fill_of_scatter(graph: Graph, node: Node) -> bool:
+    """Whether a node is one number everywhere, to which scatters add: they need it nowhere in memory."""
+    if node.op != "broadcast_to" or not is_number(graph[graph.arguments(node.name)[0]]):
+        return False
+    readers = [(graph[name].op, graph.arguments(name)) for name in graph.readers(node.name)]
+    return all(op in ("scatter_add", "scatter_set") and node.name not in rest for op, (_, *rest) in readers)
+
+
+def _is_chosen_from(graph: Graph, node: Node) -> bool:
+    """Whether what follows a concatenation may read its operands: they are few, and none is made by a kernel anyway."""
+    names = graph.arguments(node.name)
+    return len(names) <= MOST_CHOICES and not any(_is_stored(graph, name, node.name) for name in names)
+
+
+def _is_stored(graph: Graph, name: str, reader: str) -> bool:
+    """Whether a value that only this reader wants comes from a product or a reduction."""
+    while graph.readers(name) == [reader] and graph[name].op in OPS:
+        kind, longest = OPS[graph[name].op].kind, [n for n in graph.arguments(name) if graph[n].tensor.rank]
+        if kind in ("contract", "reduce", "cumulate"):
+            return True
+        if kind not in ("map", "move") or not longest:
+            return False
+        name, reader = max(longest, key=lambda one: _length(graph, one)), name
+    return False
+
+
+def _length(graph: Graph, name: str) -> int:
+    """How long a value is, the axes known only at the call aside."""
+    return prod(size for size in graph[name].tensor.shape if isinstance(size, int))
+
+
+def is_view_of_product(graph: Graph, node: Node) -> bool:
+    """Whether a node is windows that products alone read: they read them where they lie.
+
+    A product of integers, or of more than two operands, is done in another way, and reads windows that are in memory.
+    """
+    if node.op != "windows" or node.tensor.dtype not in FLOATING:
+        return False
+    readers = [graph[name] for name in graph.readers(node.name)]
+    operands = [graph.arguments(reader.name) for reader in readers]
+    return all(one.op == "einsum" for one in readers) and all(len(set(one)) == len(one) == 2 for one in operands)
 
 
 def _places(graph: Graph, node: Node, group: Group) -> set[Place]:

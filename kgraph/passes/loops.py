@@ -17,6 +17,8 @@ from kgraph.op import OPS
 from kgraph.rewrite import stand_in
 from kgraph.trace import Symbol, insert, needed, reference
 
+COSTLY = ("contract", "reduce", "compose")  # kinds of ops that are worth being done for all steps at once
+
 
 def lighten(graph: Graph) -> Graph:
     """The graph with its loops trimmed, and with what can be moved out of them moved."""
@@ -130,7 +132,7 @@ class _Moved:
                 bound.add(one.name)
             elif not any(source in self.sliced for source in sources):
                 self.free.append(one.name)
-            elif can_batch(one):
+            elif can_batch(one, [source in self.sliced for source in sources]):
                 self.free.append(one.name)
                 self.sliced.add(one.name)
             else:
@@ -141,7 +143,7 @@ class _Moved:
         """What is worth it: what has one value for all steps, products and sums, what they need, and what follows."""
         body, free = self.body, set(self.free)
         alone = {one for one in free if one not in self.sliced and body[one].tensor.shape != ()}
-        costly = {one for one in free if body[one].op in OPS and OPS[body[one].op].kind in ("contract", "reduce")}
+        costly = {one for one in free if body[one].op in OPS and OPS[body[one].op].kind in COSTLY}
         found = {one for one in ancestors(body, [*alone, *costly]) if one in free}
         for one in self.free:
             sources = body.arguments(one)

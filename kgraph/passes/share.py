@@ -30,6 +30,7 @@ class Grouping(Protocol):
     @property
     def groups(self) -> list[Group]: ...
     def reaches(self, start: Group, goal: Group) -> bool: ...
+    def beyond(self, node: Node) -> list[Group]: ...
 
 
 def repeated(grouping: Grouping) -> set[str]:
@@ -158,8 +159,11 @@ def united(one: Group, other: Group) -> None:
 
 def host_of(grouping: Grouping, node: Node, fitting: Sequence[Group], around: Sequence[Group]) -> Group | None:
     """The kernel that stores a value which others, or the caller, read too."""
+    beyond = grouping.beyond(node)
     for group in fitting:
-        others = [other for other in around if other is not group]
+        others = [other for other in around if other is not group] + beyond
+        if group in beyond:
+            continue  # it needs a loop that needs the value
         if _may_store(grouping, node, group) and not any(grouping.reaches(other, group) for other in others):
             return group
     return None
