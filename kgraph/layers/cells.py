@@ -75,6 +75,18 @@ class Cell(Layer):
     def _bias(self) -> Any:
         return weight(self, "bias", (self.gates * self.units,))
 
+    def forget_bias(self) -> Any:
+        """A bias of four gates, of which the second begins at 1."""
+        begin: Any = self.bias_initializer
+        units = self.units
+
+        def begins(shape: Any, dtype: Any = None) -> Any:
+            parts = [begin((units,), dtype=dtype), ops.ones((units,), dtype=dtype), begin((2 * units,), dtype=dtype)]
+            return ops.concatenate(parts)
+
+        how = {"regularizer": self.bias_regularizer, "constraint": self.bias_constraint}
+        return self.add_weight(name="bias", shape=(4 * units,), initializer=begins, **how)
+
     def get_initial_state(self, batch_size: Any = None) -> Any:
         """Zeros for each state."""
         sizes = tree.flatten(self.state_size)
@@ -178,16 +190,7 @@ class LSTMCell(Cell):
         self.state_size = [self.units, self.units]
 
     def _bias(self) -> Any:
-        begin: Any = self.bias_initializer
-        units = self.units
-
-        def with_forget(shape: Any, dtype: Any = None) -> Any:
-            parts = [begin((units,), dtype=dtype), ops.ones((units,), dtype=dtype), begin((2 * units,), dtype=dtype)]
-            return ops.concatenate(parts)
-
-        how = {"regularizer": self.bias_regularizer, "constraint": self.bias_constraint}
-        begins = with_forget if self.unit_forget_bias else begin
-        return self.add_weight(name="bias", shape=(4 * units,), initializer=begins, **how)
+        return self.forget_bias() if self.unit_forget_bias else super()._bias()
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         h, c = states

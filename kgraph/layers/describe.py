@@ -47,10 +47,11 @@ def config_of(layer: Any, base: type) -> dict[str, Any]:
     if layer.activity_regularizer is not None:
         config["activity_regularizer"] = plain(layer.activity_regularizer)
     for cls in reversed(type(layer).__mro__):
-        if cls is not base and issubclass(cls, base) and cls.__module__.startswith("kgraph."):
+        own = "__init__" in cls.__dict__ and cls.__module__.startswith("kgraph.")
+        if own and cls is not base and issubclass(cls, base):
             config.update({name: plain(getattr(layer, name)) for name in arguments_of(cls) if hasattr(layer, name)})
-    own = type(layer)
-    if not own.__module__.startswith("kgraph.") and own.get_config is base.get_config:  # type: ignore[attr-defined]
+    kind = type(layer)
+    if not kind.__module__.startswith("kgraph.") and kind.get_config is base.get_config:  # type: ignore[attr-defined]
         config = of_arguments(layer, config)
     return config
 

@@ -146,6 +146,96 @@ class BatchNormalization(Layer):
         moving.assign(ops.add(ops.multiply(moving, self.momentum), ops.multiply(batch, 1.0 - self.momentum)))
 
 
+class GroupNormalization(Layer):
+    """Each sample's channels in groups, each group at mean 0 and variance 1, then times gamma, plus beta.
+
+    `axis` is that of the channels. groups=-1 makes each channel a group: instance normalization. Wu and He, 2018.
+    """
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if isinstance(groups, bool) or not isinstance(groups, int) or (groups <= 0 and groups != -1):
+            raise ArgumentError(f"GroupNormalization wants groups to be a whole number above 0, or -1, not {groups!r}")
+        self.groups, self.axis, self.epsilon = groups, axis, epsilon
+        self.center, self.scale = center, scale
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
+        self.supports_masking = True
+        self.autocast = False
+
+    def build(self, input_shape: Any) -> None:
+        (axis,) = within([self.axis], input_shape, self.name)
+        width = input_shape[axis]
+        if width is None:
+            raise ShapeError(f"layer {self.name!r} needs the size of axis {self.axis}; it was given {input_shape}")
+        self.groups = width if self.groups == -1 else self.groups
+        if width % self.groups:
+            raise ShapeError(f"layer {self.name!r}: {width} channels cannot be put into {self.groups} equal groups")
+        self.gamma = weight(self, "gamma", (width,)) if self.scale else None
+        self.beta = weight(self, "beta", (width,)) if self.center else None
+        self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: width})
+
+    def call(self, inputs: Any) -> Any:
+        axis, shape = self.axis % inputs.ndim, inputs.type.shape
+        apart = (*shape[:axis], self.groups, shape[axis] // self.groups, *shape[axis + 1 :])
+        x = ops.reshape(ops.cast(inputs, promote(inputs.dtype, "float32")), apart)
+        mean, variance = moments(x, None, tuple(other for other in range(1, x.ndim) if other != axis))
+        y = ops.multiply(ops.subtract(x, mean), ops.rsqrt(ops.add(variance, self.epsilon)))
+        return ops.cast(scaled(ops.reshape(y, shape), self.gamma, self.beta, (axis,)), self.compute_dtype)
+
+
+class RMSNormalization(Layer):
+    """x / sqrt(mean(x * x) + epsilon) along `axis`, or several, times scale. Zhang and Sennrich, 2019."""
+
+    def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **options: Any) -> None:
+        super().__init__(**options)
+        self.axis = axis
+        self.epsilon = epsilon
+
+    def build(self, input_shape: Any) -> None:
+        axes = within([self.axis] if isinstance(self.axis, int) else self.axis, input_shape, self.name)
+        self.axis = sorted(self.axis) if isinstance(self.axis, (list, tuple)) else [self.axis]
+        self.scale = self.add_weight(tuple(input_shape[axis] for axis in axes), "ones", name="scale")
+
+    def call(self, inputs: Any) -> Any:
+        axes = within(self.axis, inputs.shape, self.name)
+        y = ops.rms_normalization(ops.cast(inputs, promote(inputs.dtype, "float32")), None, axes, self.epsilon)
+        return ops.cast(scaled(y, self.scale, None, axes), inputs.dtype)
+
+
+class UnitNormalization(Layer):
+    """Vectors along `axis`, or over several, divided by their Euclidean norm."""
+
+    def __init__(self, axis: Any = -1, **options: Any) -> None:
+        super().__init__(**options)
+        if not isinstance(axis, (int, list, tuple)):
+            raise DTypeError(f"UnitNormalization wants an axis or a list of axes, not {axis!r}")
+        self.axis = axis if isinstance(axis, int) else list(axis)
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        axes = within([self.axis] if isinstance(self.axis, int) else self.axis, inputs.shape, self.name)
+        return ops.normalize(inputs, axis=axes, order=2, epsilon=1e-12)
+
+
 def within(axes: Any, shape: Any, name: str) -> tuple[int, ...]:
     """Axes counted from 0, in order; ShapeError for those the input does not have."""
     rank = len(shape)

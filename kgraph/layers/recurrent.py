@@ -179,27 +179,29 @@ class RNN(Layer):
         return cls(cell, **{key: value for key, value in config.items() if key != "cell"})
 
 
-class _OfCell(RNN):
+class CellLayer(RNN):
     """An RNN that makes its own cell, whose arguments are the layer's."""
 
     cell_class: type[Cell]
+    given: tuple[Any, ...] = ()  # what the cell is given before the layer's arguments
+    hidden: tuple[str, ...] = ("cell", "args")  # what is not in the configuration
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in cell_arguments(cls.cell_class):
             setattr(cls, name, property(partial(_of_cell, name)))
 
-    def __init__(self, units: int, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
         kind: Any = self.cell_class
         own = {name: options.pop(name) for name in (*cell_arguments(kind), "implementation") if name in options}
         options.pop("use_cudnn", None)
         shared = {name: options[name] for name in ("dtype", "trainable") if name in options}
-        super().__init__(kind(units, *args, **own, **shared, name=snake_case(kind.__name__)), **options)
+        super().__init__(kind(*self.given, *args, **own, **shared, name=snake_case(kind.__name__)), **options)
 
     def get_config(self) -> dict[str, Any]:
-        config = {key: value for key, value in super().get_config().items() if key not in ("cell", "args")}
         names = cell_arguments(self.cell_class)
-        return {**config, **{key: value for key, value in self.cell.get_config().items() if key in names}}
+        own = {key: value for key, value in self.cell.get_config().items() if key in names}
+        return {key: value for key, value in {**super().get_config(), **own}.items() if key not in self.hidden}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -216,19 +218,19 @@ def cell_arguments(kind: type) -> list[str]:
     return list(dict.fromkeys(name for one in classes for name in arguments_of(one)))
 
 
-class SimpleRNN(_OfCell):
+class SimpleRNN(CellLayer):
     """SimpleRNNCell for each step of a sequence. Arguments: those of SimpleRNNCell, then those of RNN."""
 
     cell_class = SimpleRNNCell
 
 
-class GRU(_OfCell):
+class GRU(CellLayer):
     """GRUCell for each step of a sequence. Arguments: those of GRUCell, then those of RNN."""
 
     cell_class = GRUCell
 
 
-class LSTM(_OfCell):
+class LSTM(CellLayer):
     """LSTMCell for each step of a sequence. Arguments: those of LSTMCell, then those of RNN."""
 
     cell_class = LSTMCell

@@ -82,3 +82,12 @@ def checked_format(data_format: str | None) -> str:
     if data_format not in ("channels_last", "channels_first"):
         raise ArgumentError(f"data_format must be 'channels_last' or 'channels_first', not {data_format!r}")
     return data_format
+
+
+def checked_sizes(value: Any, count: int, name: str, least: int = 1) -> tuple[int, ...]:
+    """`count` whole numbers, all from `least` on; one number stands for all. ArgumentError for anything else."""
+    each = (value,) * count if isinstance(value, int) else value
+    good = isinstance(each, (list, tuple)) and len(each) == count
+    if not good or any(isinstance(one, bool) or not isinstance(one, int) or one < least for one in each):
+        raise ArgumentError(f"{name} wants {count} whole numbers from {least} on, or one for all, not {value!r}")
+    return tuple(each)

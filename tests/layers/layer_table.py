@@ -1,19 +1,13 @@
 """Every layer in several configurations, for the sweeps; and the pair of our layer and Keras's."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
+from layer_families import MORE, Case, applied, arrays_of
+from layer_windows import WINDOWS
 
 import kgraph as kg
-
-
-class Case(NamedTuple):
-    layer: str
-    options: dict[str, Any]
-    shapes: Any  # of the input, batch included, or a list of them
-    indices: int = 0  # the inputs are integers below this number
-
 
 TABLE = [
     Case("Dense", {"units": 4}, (3, 5)),
@@ -65,6 +59,8 @@ TABLE = [
     Case("BatchNormalization", {}, (6, 5)),
     Case("BatchNormalization", {"axis": 1, "momentum": 0.8, "epsilon": 1e-2}, (6, 4, 5)),
     Case("BatchNormalization", {"center": False, "scale": False}, (6, 4, 5)),
+    *MORE,
+    *WINDOWS,
 ]
 
 
@@ -73,12 +69,7 @@ def name_of(case: Case) -> str:
 
 
 def make_inputs(case: Case, seed: int = 0) -> Any:
-    draw = np.random.default_rng(seed)
-    shapes = case.shapes if isinstance(case.shapes, list) else [case.shapes]
-    if case.indices:
-        arrays = [draw.integers(0, case.indices, shape).astype("int32") for shape in shapes]
-    else:
-        arrays = [draw.normal(size=shape).astype("float32") for shape in shapes]
+    arrays = arrays_of(case, seed=seed)
     return arrays if isinstance(case.shapes, list) else arrays[0]
 
 
@@ -86,10 +77,12 @@ def both(case: Case) -> tuple[Any, Any, Any]:
     """Our layer and Keras's, built on the same inputs and with the same weights; and the inputs."""
     ours, theirs = getattr(kg.layers, case.layer)(**case.options), getattr(keras.layers, case.layer)(**case.options)
     x = make_inputs(case)
-    ours(x)
-    theirs(x)
+    applied(case, ours, arrays_of(case))
+    applied(case, theirs, arrays_of(case))
     draw = np.random.default_rng(7)
     weights = [draw.uniform(0.5, 1.5, weight.shape).astype("float32") for weight in theirs.get_weights()]
     theirs.set_weights(weights)
     ours.set_weights(theirs.get_weights())
+    if case.layer == "Normalization":
+        theirs.finalize_state()  # it reads its weights here only
     return ours, theirs, x

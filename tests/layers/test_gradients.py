@@ -9,43 +9,46 @@ import jax
 import keras
 import numpy as np
 import pytest
-from layer_table import TABLE, Case, both, name_of
+from layer_families import Case, applied, arrays_of
+from layer_table import TABLE, both, name_of
 
 import kgraph as kg
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:You passed `rms_scaling:UserWarning"),
+]
 
 BENT = ("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "hard_sigmoid", "hard_silu", "hard_tanh", "gelu", "silu")
 BATCHES = (17, 3, 1)
 TRAINED = [case for case in TABLE if case.layer == "BatchNormalization" or case.options.get("rate") == 0.0]
+SMOOTH = [case for case in TABLE if case.layer != "Discretization" or "output_mode" in case.options]  # others: integers
 ON_CUDA = ("Dense", "EinsumDense", "Embedding", "Dropout", "Dot", "LayerNormalization", "BatchNormalization")
 
 
 def batch_of(case: Case, size: int) -> list[np.ndarray]:
     """Inputs of the case for a batch of this size."""
-    draw = np.random.default_rng(size)
-    shapes = [(size, *shape[1:]) for shape in (case.shapes if isinstance(case.shapes, list) else [case.shapes])]
-    if case.indices:
-        return [draw.integers(0, case.indices, shape).astype("int32") for shape in shapes]
-    return [draw.normal(size=shape).astype("float32") for shape in shapes]
+    return arrays_of(case, size, seed=size)
 
 
 def compiled(layer: Any, case: Case, **options: Any) -> Any:
     """A model of this layer alone, compiled."""
     dtype = "int32" if case.indices else "float32"
     inputs = [kg.Input(array.shape[1:], dtype=dtype) for array in batch_of(case, 1)]
-    return kg.compile(kg.Model(inputs, layer(inputs if len(inputs) > 1 else inputs[0])), **options)
+    return kg.compile(kg.Model(inputs, applied(case, layer, inputs)), **options)
 
 
-def by_keras(layer: Any, arrays: list[np.ndarray], training: bool, cotangent: Any) -> tuple[Any, list[Any], list[Any]]:
+def by_keras(
+    case: Case, layer: Any, arrays: list[np.ndarray], training: bool, cotangent: Any
+) -> tuple[Any, list[Any], list[Any]]:
     """Keras's output, and the gradients of the inputs and of the trainable weights."""
     trainable = [variable.value for variable in layer.trainable_variables]
     others = [variable.value for variable in layer.non_trainable_variables]
     options = {"training": training} if "training" in inspect.signature(layer.call).parameters else {}
 
     def call(inputs: Any, weights: Any) -> Any:
-        given = inputs if len(inputs) > 1 else inputs[0]
-        return layer.stateless_call(weights, others, given, **options)[0]
+        stateless = lambda *given, **how: layer.stateless_call(weights, others, *given, **how)[0]
+        return applied(case, stateless, inputs, **options)
 
     if arrays[0].dtype == np.float32:
         output, back = jax.vjp(call, arrays, trainable)
@@ -54,18 +57,19 @@ def by_keras(layer: Any, arrays: list[np.ndarray], training: bool, cotangent: An
     return output, [np.zeros(array.shape) for array in arrays], back(cotangent(output))[0]
 
 
-def near(found: Any, wanted: Any, tolerance: float, what: str) -> None:
-    """Equal to within this part of the largest element."""
+def near(found: Any, wanted: Any, tolerance: float, what: str, least: float = 1e-30) -> None:
+    """Equal to within this part of the largest element, or of `least` where all are smaller."""
     found, wanted = np.asarray(found), np.asarray(wanted)
     assert found.shape == wanted.shape, what
     if wanted.size:
-        largest = max(1e-30, float(np.abs(wanted).max()))
+        largest = max(least, float(np.abs(wanted).max()))
         np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * largest, err_msg=what)
 
 
 def tolerance_of(case: Case, training: bool) -> float:
     # A statistic of the batch is subtracted from what made it: digits cancel, here and in Keras, in another order.
-    return 1e-4 if training and case.layer == "BatchNormalization" else 1e-5
+    # Scores of attention are large here, and so is what their rounding does to a softmax.
+    return 1e-4 if (training and case.layer == "BatchNormalization") or "Attention" in case.layer else 1e-5
 
 
 def agree(case: Case, training: bool, batches: tuple[int, ...], **options: Any) -> None:
@@ -77,7 +81,7 @@ def agree(case: Case, training: bool, batches: tuple[int, ...], **options: Any) 
         arrays = batch_of(case, size)
         ours.set_weights(kept)
         cotangent = lambda y: np.random.default_rng(99).normal(size=y.shape).astype("float32")
-        wanted, inputs, weights = by_keras(theirs, arrays, training, cotangent)
+        wanted, inputs, weights = by_keras(case, theirs, arrays, training, cotangent)
         found, pullback = model.vjp(*arrays)
         dx, dw = pullback(cotangent(found))
         tolerance = tolerance_of(case, training)
@@ -85,10 +89,12 @@ def agree(case: Case, training: bool, batches: tuple[int, ...], **options: Any) 
         for number, (own, his) in enumerate(zip(dx if len(arrays) > 1 else [dx], inputs, strict=True)):
             near(own, his, tolerance, f"the gradient of input {number}, batch {size}")
         for variable, own, his in zip(theirs.trainable_variables, dw, weights, strict=True):
-            near(own, his, tolerance, f"the gradient of {variable.name}, batch {size}")
+            # A bias of all keys changes no softmax: of its gradient, 0, there is rounding only.
+            least = 1.0 if "Attention" in case.layer else 1e-30
+            near(own, his, tolerance, f"the gradient of {variable.name}, batch {size}", least)
 
 
-@pytest.mark.parametrize("case", TABLE, ids=map(name_of, TABLE))
+@pytest.mark.parametrize("case", SMOOTH, ids=map(name_of, SMOOTH))
 def test_outputs_and_gradients_are_those_of_keras(case: Case) -> None:
     agree(case, False, BATCHES)
 
@@ -99,13 +105,13 @@ def test_outputs_and_gradients_in_training_are_those_of_keras(case: Case) -> Non
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("case", TABLE, ids=map(name_of, TABLE))
+@pytest.mark.parametrize("case", SMOOTH, ids=map(name_of, SMOOTH))
 def test_an_empty_batch_has_empty_outputs_and_gradients(case: Case, training: bool) -> None:
-    ours, _, x = both(case)
+    ours, _, _ = both(case)
     model = compiled(ours, case, training=training)
     arrays = batch_of(case, 0)
     found, pullback = model.vjp(*arrays)
-    assert found.shape == (0, *ours(x).shape[1:])
+    assert found.shape == (0, *np.shape(applied(case, ours, arrays_of(case)))[1:])
     dx, dw = pullback(found)
     assert [one.shape for one in (dx if len(arrays) > 1 else [dx])] == [one.shape for one in arrays]
     assert [one.shape for one in dw] == [variable.shape for variable in ours.trainable_variables]
@@ -156,8 +162,8 @@ def test_state_after_a_vjp_is_that_of_one_call(training: bool) -> None:
 def cuda_cases() -> list[Any]:
     """A few cases run always, all of them with --slow."""
     sample = [next(case for case in TABLE if case.layer == layer) for layer in ON_CUDA]
-    marks = [() if case in sample else pytest.mark.slow for case in TABLE]
-    return [pytest.param(case, id=name_of(case), marks=mark) for case, mark in zip(TABLE, marks, strict=True)]
+    marks = [() if case in sample else pytest.mark.slow for case in SMOOTH]
+    return [pytest.param(case, id=name_of(case), marks=mark) for case, mark in zip(SMOOTH, marks, strict=True)]
 
 
 @pytest.mark.parametrize("case", cuda_cases())

@@ -1,0 +1,111 @@
+"""LSTMs whose products are convolutions (Shi et al. 2015), over sequences of lines, images and volumes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgraph import activations, config, ops
+from kgraph.errors import ArgumentError, ShapeError
+from kgraph.layers.cells import Cell
+from kgraph.layers.core import weight
+from kgraph.layers.recurrent import CellLayer
+from kgraph.ops.convolution import channels_first, several
+from kgraph.trace import tracing
+
+
+class ConvLSTMCell(Cell):
+    """An LSTM cell for (batch, *sizes, channels): kernels are (*kernel_size, channels, 4 filters)."""
+
+    gates = 4
+
+    def __init__(
+        self, rank: int, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid",
+        data_format: str | None = None, dilation_rate: Any = 1, activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid", use_bias: bool = True, unit_forget_bias: bool = True, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(filters, activation, use_bias, **options)
+        self.rank, self.filters = rank, self.units
+        self.kernel_size, self.strides = several(kernel_size, rank, "kernel_size"), several(strides, rank, "strides")
+        self.padding = padding.lower()
+        if self.padding not in ("valid", "same"):
+            raise ArgumentError(f'padding is "valid" or "same", not {padding!r}')
+        self.data_format = config.image_data_format() if data_format is None else data_format
+        self._first = channels_first(self.data_format)
+        self.dilation_rate = several(dilation_rate, rank, "dilation_rate")
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ArgumentError(f"strides {self.strides} and dilation_rate {self.dilation_rate} cannot both be above 1")
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.unit_forget_bias = unit_forget_bias
+        self.state_size = [filters, filters]
+
+    def build(self, input_shape: Any) -> None:
+        channels = input_shape[1 if self._first else -1]
+        if channels is None:
+            raise ShapeError(f"layer {self.name!r} needs the number of channels; it was given {tuple(input_shape)}")
+        self.kernel = weight(self, "kernel", (*self.kernel_size, channels, 4 * self.filters))
+        self.recurrent_kernel = self.add_weight(
+            name="recurrent_kernel",
+            shape=(*self.kernel_size, self.filters, 4 * self.filters),
+            initializer=self.recurrent_initializer,
+            regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
+        )
+        self.bias = self._bias() if self.use_bias else None
+
+    def _bias(self) -> Any:
+        return self.forget_bias() if self.unit_forget_bias else super()._bias()
+
+    def projected(self, x: Any, training: bool, bias: Any) -> Any:
+        dropped = self.dropped(x, "dropout", training)
+        made = ops.conv(dropped, self.kernel, self.strides, self.padding, self.data_format, self.dilation_rate)
+        if bias is None:
+            return made
+        return ops.add(made, ops.reshape(bias, (-1, *(1,) * self.rank)) if self._first else bias)
+
+    def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
+        h, c = states
+        state = self.dropped(h, "recurrent_dropout", training)
+        z = self.projected(inputs, training, self.bias)
+        z = z + ops.conv(state, self.recurrent_kernel, 1, "same", self.data_format)
+        i, f, g, o = ops.split(z, 4, axis=1 if self._first else -1)
+        act: Any = activations.linear if self.activation is None else self.activation
+        c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * act(g)
+        h = self.recurrent_activation(o) * act(c)
+        return h, [h, c]
+
+
+class ConvLSTM(CellLayer):
+    """A ConvLSTMCell for each step of (batch, steps, *sizes, channels)."""
+
+    cell_class = ConvLSTMCell
+    hidden = ("cell", "args", "rank", "units", "unroll", "zero_output_for_mask")
+
+    def _first(self, sequences: Any, given: Any) -> list[Any]:
+        if given is not None or self.stateful:
+            return super()._first(sequences, given)
+        return self._zeros(sequences)
+
+    def _zeros(self, sequences: Any) -> list[Any]:
+        with tracing():  # only to see the shape of the state
+            gates = self.cell.projected(sequences[:, 0], False, None)
+        shape = list(ops.shape(gates))
+        shape[1 if self.cell.data_format == "channels_first" else -1] = self.cell.filters
+        return [ops.zeros(tuple(shape), dtype=self.compute_dtype) for _ in range(2)]
+
+
+class ConvLSTM1D(ConvLSTM):
+    """A ConvLSTM over (batch, steps, length, channels)."""
+
+    given = (1,)
+
+
+class ConvLSTM2D(ConvLSTM):
+    """A ConvLSTM over (batch, steps, rows, columns, channels)."""
+
+    given = (2,)
+
+
+class ConvLSTM3D(ConvLSTM):
+    """A ConvLSTM over (batch, steps, planes, rows, columns, channels)."""
+
+    given = (3,)

@@ -1,0 +1,156 @@
+"""Pooling of windows, and of everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kgraph import config, ops
+from kgraph.layers.convolution import Windowed
+from kgraph.layers.layer import Layer
+from kgraph.layers.spec import InputSpec
+from kgraph.ops.convolution import channels_first, several
+
+
+class Pooling(Windowed):
+    """One element for every window of `pool_size`; strides default to pool_size."""
+
+    pool: Any = None
+
+    def __init__(
+        self,
+        pool_size: Any = 2,
+        strides: Any = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.pool_size = several(pool_size, self.rank, "pool_size")
+        self._set_windows(self.pool_size if strides is None else strides, padding, data_format)
+
+    def call(self, inputs: Any) -> Any:
+        return type(self).pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)
+
+
+class MaxPooling1D(Pooling):
+    """The largest element of every window of (batch, steps, channels)."""
+
+    rank = 1
+    pool: Any = staticmethod(ops.max_pool)
+
+
+class MaxPooling2D(Pooling):
+    """The largest element of every window of (batch, rows, columns, channels)."""
+
+    rank = 2
+    pool: Any = staticmethod(ops.max_pool)
+
+
+class MaxPooling3D(Pooling):
+    """The largest element of every window of (batch, planes, rows, columns, channels)."""
+
+    rank = 3
+    pool: Any = staticmethod(ops.max_pool)
+
+
+class AveragePooling1D(Pooling):
+    """The mean of every window of (batch, steps, channels), of the elements that are inside."""
+
+    rank = 1
+    pool: Any = staticmethod(ops.average_pool)
+
+
+class AveragePooling2D(Pooling):
+    """The mean of every window of (batch, rows, columns, channels), of the elements that are inside."""
+
+    rank = 2
+    pool: Any = staticmethod(ops.average_pool)
+
+
+class AveragePooling3D(Pooling):
+    """The mean of every window of (batch, planes, rows, columns, channels), of the elements that are inside."""
+
+    rank = 3
+    pool: Any = staticmethod(ops.average_pool)
+
+
+class GlobalPooling(Layer):
+    """One element for every channel; with keepdims the axes stay, with size 1."""
+
+    rank = 2
+    reduce: Any = staticmethod(ops.max)
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.data_format = config.image_data_format() if data_format is None else data_format
+        self.keepdims = keepdims
+        first = channels_first(self.data_format)
+        self._axes = tuple(range(2, self.rank + 2) if first else range(1, self.rank + 1))
+        self.input_spec = InputSpec(ndim=self.rank + 2)
+
+    def call(self, inputs: Any) -> Any:
+        return type(self).reduce(inputs, axis=self._axes, keepdims=self.keepdims)
+
+
+class GlobalMaxPooling1D(GlobalPooling):
+    """The largest element of every channel of (batch, steps, channels)."""
+
+    rank = 1
+    reduce: Any = staticmethod(ops.max)
+
+
+class GlobalMaxPooling2D(GlobalPooling):
+    """The largest element of every channel of (batch, rows, columns, channels)."""
+
+    rank = 2
+    reduce: Any = staticmethod(ops.max)
+
+
+class GlobalMaxPooling3D(GlobalPooling):
+    """The largest element of every channel of (batch, planes, rows, columns, channels)."""
+
+    rank = 3
+    reduce: Any = staticmethod(ops.max)
+
+
+class GlobalAveragePooling1D(GlobalPooling):
+    """The mean of every channel of (batch, steps, channels), of the steps that the mask leaves in."""
+
+    rank = 1
+    reduce: Any = staticmethod(ops.mean)
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
+        super().__init__(data_format, keepdims, **options)
+        self.supports_masking = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return super().call(inputs)
+        (axis,) = self._axes
+        weights = ops.expand_dims(ops.cast(mask, inputs.dtype), 2 if axis == 1 else 1)
+        total = ops.sum(inputs * weights, axis=axis, keepdims=self.keepdims)
+        return total / ops.sum(weights, axis=axis, keepdims=self.keepdims)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return None
+
+
+class GlobalAveragePooling2D(GlobalPooling):
+    """The mean of every channel of (batch, rows, columns, channels)."""
+
+    rank = 2
+    reduce: Any = staticmethod(ops.mean)
+
+
+class GlobalAveragePooling3D(GlobalPooling):
+    """The mean of every channel of (batch, planes, rows, columns, channels)."""
+
+    rank = 3
+    reduce: Any = staticmethod(ops.mean)
+
+
+MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
+AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
+GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D = GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D
+GlobalAvgPool1D, GlobalAvgPool2D = GlobalAveragePooling1D, GlobalAveragePooling2D
+GlobalAvgPool3D = GlobalAveragePooling3D
