@@ -61,3 +61,9 @@ def test_a_control_loop_runs_inside_numba(capsys: pytest.CaptureFixture[str]) ->
 def test_every_example_is_tested() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert [path.stem for path in sorted(EXAMPLES.glob("*.py")) if f'"{path.stem}"' not in text] == []
+
+
+@pytest.mark.parametrize("name", ["custom_layer", "custom_cell", "attention_block"])
+def test_what_the_others_assert_holds(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    example(name)["main"]()
+    assert capsys.readouterr().out

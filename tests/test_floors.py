@@ -20,8 +20,8 @@ TABLE = """
     8  models  training  callbacks  saving  utils
     7  compile  executable  direct  jitted  lower  differentiate  arrays
     6  codegen
-    5  layers  initializers  losses  metrics  optimizers  activations  backend  |  rewrite  autodiff  loop_gradients  passes
-    5  regularizers  constraints  random
+    5  layers  initializers  losses  metrics  optimizers  activations  |  rewrite  autodiff  loop_gradients  passes
+    5  regularizers  constraints  random  backend
     4  ops
     3  trace  variable  evaluate  check  capture  loop  batched
     2  op
