@@ -9,7 +9,9 @@ import numpy as np
 Graph: TypeAlias = Any  # of kgraph.ir, which prints itself by this module
 Node: TypeAlias = Any
 
-HIDDEN = frozenset(("body", "variable", "value", "layer"))
+HIDDEN = frozenset(("body", "other", "variable", "value", "layer"))
+WIDEST = 120  # columns for what is right of the equals sign, before the types
+BODIES = {"loop": {"body": "each step"}, "cond": {"body": "if so", "other": "if not"}}
 INFIX = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**",
     "greater": ">", "greater_equal": ">=", "less": "<", "less_equal": "<=", "equal": "==", "not_equal": "!=",
@@ -17,11 +19,17 @@ INFIX = {
 
 
 def text(graph: Graph) -> str:
-    """One line a node, in dataflow order: `name = op(arguments, attributes) : type`."""
+    """One line a node, in dataflow order: `name = op(arguments, attributes) : type`. What loops do follows them."""
     shown = [node for node in graph if not _is_number(node) and not _is_item_of_kernel(graph, node)]
-    rows = [(node.name, _right_side(graph, node), types(node.type)) for node in shown]
-    wide = [max((len(row[i]) for row in rows), default=0) for i in (0, 1)]
-    lines = [f"  {name:<{wide[0]}} = {right:<{wide[1]}}  : {kind}" for name, right, kind in rows]
+    rows = [(node, _right_side(graph, node), types(node.type)) for node in shown]
+    long = max((len(node.name) for node, _, _ in rows), default=0)
+    wide = min(max((len(right) for _, right, _ in rows), default=0), WIDEST)
+    lines = []
+    for node, right, kind in rows:
+        lines.append(f"  {node.name:<{long}} = {right:<{wide}}  : {kind}")
+        for key in BODIES.get(node.op, ()):
+            inside = text(node.attrs[key]).replace("\n", "\n    ")
+            lines.append(f"    {BODIES[node.op][key]} ({', '.join(node.attrs[key].inputs)}):\n    {inside}")
     lines.append(f"  return {', '.join(_operand(graph, name) for name in graph.outputs)}")
     lines += [f"  update {param} = {name}" for param, name in graph.updates.items()]
     return "\n".join(lines)

@@ -12,11 +12,12 @@ from kgraph import activations, constraints, initializers, ops, regularizers
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.layers.equation import EinsumShapes
 from kgraph.layers.layer import Layer
+from kgraph.layers.lora import Adaptable
 from kgraph.layers.spec import InputSpec
 from kgraph.variable import Variable
 
 
-class Dense(Layer):
+class Dense(Adaptable):
     """activation(inputs @ kernel + bias) over the last axis.
 
     kernel is (inputs, units), bias (units,); any rank of at least 2, other axes stay.
@@ -34,9 +35,12 @@ class Dense(Layer):
         activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
         **options: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
+        self._set_lora(lora_rank, lora_alpha)
         self.units = positive(units, "units", "Dense")
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -58,15 +62,21 @@ class Dense(Layer):
         if self.use_bias:
             self.bias = weight(self, "bias", (self.units,))
         self.input_spec = InputSpec(min_ndim=2, axes={-1: width})
+        if self.lora_rank:
+            self.enable_lora(self.lora_rank, self.lora_alpha)
 
     def call(self, inputs: Any) -> Any:
-        x = ops.matmul(inputs, self.kernel)
+        if self.trains_factors():
+            a, b = self.factors
+            x = ops.matmul(inputs, self.kernel) + ops.matmul(ops.matmul(inputs, a), b)
+        else:
+            x = ops.matmul(inputs, self.merged())
         if self.bias is not None:
             x = ops.add(x, self.bias)
         return x if self.activation is None else self.activation(x)
 
 
-class EinsumDense(Layer):
+class EinsumDense(Adaptable):
     """activation(einsum(equation, inputs, kernel) + bias).
 
     The equation names the axes of inputs, kernel and output, "abc,cd->abd"; "..." stands for leading or trailing
@@ -86,9 +96,12 @@ class EinsumDense(Layer):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self._set_lora(lora_rank, lora_alpha)
         self.equation = equation
         self.partial_output_shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
         self.bias_axes = bias_axes
@@ -106,9 +119,11 @@ class EinsumDense(Layer):
         self.bias = None
         if shapes.bias is not None:
             self.bias = weight(self, "bias", shapes.bias)
+        if self.lora_rank:
+            self.enable_lora(self.lora_rank, self.lora_alpha)
 
     def call(self, inputs: Any) -> Any:
-        x = ops.einsum(self.equation, inputs, self.kernel)
+        x = ops.einsum(self.equation, inputs, self.merged())
         if self.bias is not None:
             x = ops.add(x, self.bias)
         return x if self.activation is None else self.activation(x)
@@ -117,12 +132,13 @@ class EinsumDense(Layer):
         return {**super().get_config(), "output_shape": self.partial_output_shape}
 
 
-class Embedding(Layer):
+class Embedding(Adaptable):
     """Row `index` of a table (input_dim, output_dim) for every integer of the input.
 
     An index outside the table is a RangeError before anything is read. With mask_zero the index 0 is masked.
     """
 
+    adapted = "embeddings"
     index_dtype = "int32"  # of the input that a Sequential model makes for it
 
     def __init__(
@@ -134,6 +150,8 @@ class Embedding(Layer):
         embeddings_constraint: Any = None,
         mask_zero: bool = False,
         weights: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
         **options: Any,
     ) -> None:
         length = options.pop("input_length", None)
@@ -141,6 +159,7 @@ class Embedding(Layer):
             options["input_shape"] = tuple(length) if isinstance(length, (list, tuple)) else (length,)
         first = weights if weights is None or isinstance(weights, (list, tuple)) else [weights]
         super().__init__(weights=first, **options)
+        self._set_lora(lora_rank, lora_alpha)
         self.input_dim = positive(input_dim, "input_dim", "Embedding")
         self.output_dim = positive(output_dim, "output_dim", "Embedding")
         self.embeddings_initializer = initializers.get(embeddings_initializer)
@@ -153,11 +172,17 @@ class Embedding(Layer):
 
     def build(self, input_shape: Any = None) -> None:
         self.embeddings = weight(self, "embeddings", (self.input_dim, self.output_dim))
+        if self.lora_rank:
+            self.enable_lora(self.lora_rank, self.lora_alpha)
 
     def call(self, inputs: Any) -> Any:
         if inputs.dtype not in ("int32", "int64"):
             inputs = ops.cast(inputs, "int32")
-        return ops.cast(ops.take(self.embeddings, inputs, axis=0), self.compute_dtype)
+        found = ops.take(self.embeddings, inputs, axis=0)
+        if self.lora_enabled:  # few rows of the factors instead of a second table
+            a, b = self.factors
+            found = found + ops.matmul(ops.take(a, inputs, axis=0), b)
+        return ops.cast(found, self.compute_dtype)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return ops.not_equal(inputs, 0) if self.mask_zero else None

@@ -43,6 +43,10 @@ class Owner:
         """From now on new weights and sublayers are an error: each trace would make its own."""
         object.__setattr__(self, "_locked", self._locks)
 
+    def unlock_state(self) -> None:
+        """Let new weights be made once more, until `lock_state`."""
+        object.__setattr__(self, "_locked", False)
+
     def __setattr__(self, name: str, value: Any) -> None:
         inherited = getattr(type(self), name, None)
         if name not in INTERNAL and not isinstance(inherited, property):
