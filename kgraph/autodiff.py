@@ -12,15 +12,15 @@ from functools import reduce
 from typing import Any
 
 import networkx as nx
-import numpy as np
 
 from kgraph import show
 from kgraph.errors import DTypeError, GraphError
 from kgraph.ir import Graph, Node
+from kgraph.loop import descendants
 from kgraph.loop_gradients import LoopGradient, cond_gradient
 from kgraph.op import OPS
-from kgraph.trace import Symbol, constant, insert, needed, record, reference
-from kgraph.types import TensorType, is_float, numpy_dtype
+from kgraph.trace import Symbol, filled, insert, needed, record, reference
+from kgraph.types import TensorType, is_float
 
 
 def gradients(graph: Graph, loss: str, wrt: Sequence[str]) -> Graph:
@@ -68,7 +68,7 @@ class _Backward:
         self.items: dict[str, dict[int, Symbol]] = {}  # a node with several results -> the gradients of these
         self.names: dict[int, str] = {}  # the symbols that are in the graph
         self.assumed = {frozenset((a, b)) for a, b, _ in graph.assumed}
-        self.depends = _reached(graph, wrt)
+        self.depends = descendants(graph, wrt)
         loops = [node.name for node in graph if node.op == "loop" and node.name in self.depends]
         self.loops = {name: LoopGradient(graph, name, pullback) for name in loops}
 
@@ -150,19 +150,13 @@ class _Backward:
             insert(self.graph, replace(symbol, stem=stem, origin=origin, assumed=assumed), self.names)
 
     def no_gradient(self, node: Node) -> GraphError:
-        sources = ", ".join(name for name in self.wrt if node.name in _reached(self.graph, [name]))
+        sources = ", ".join(name for name in self.wrt if node.name in descendants(self.graph, [name]))
         error = GraphError(f"{node.op} has no gradient, and the way from {sources} to the loss leads through it")
         error.add_note(f"  in   {show.line(self.graph, node.name)}")
         if node.origin:
             error.add_note(f"  from {node.origin}")
         error.add_note("  hint: put stop_gradient around it, if it is meant to count as a constant")
         return error
-
-
-def filled(value: float, kind: TensorType) -> Symbol:
-    """A constant of this type, all of whose elements are one number."""
-    number = constant(np.asarray(value, numpy_dtype(kind.dtype)))
-    return record(OPS["broadcast_to"], (number,), {"shape": kind.shape}) if kind.shape else number
 
 
 def fitted(part: Symbol, kind: TensorType) -> Symbol:
@@ -182,17 +176,6 @@ def _of_shape(part: Symbol, shape: tuple[Any, ...]) -> Symbol:
     if any(have == 1 and want != 1 for have, want in pairs) or part.type.rank < len(shape):
         return record(OPS["broadcast_to"], (part,), {"shape": tuple(shape)})
     return part if part.type.shape == shape else record(OPS["reshape"], (part,), {"shape": tuple(shape)})
-
-
-def _reached(graph: Graph, names: Iterable[str]) -> set[str]:
-    """The nodes that depend on one of these, these included."""
-    found, waiting = set(names), list(names)
-    while waiting:
-        for reader in graph.nx.successors(waiting.pop()):
-            if reader not in found:
-                found.add(reader)
-                waiting.append(reader)
-    return found
 
 
 def _before(graph: Graph, names: Iterable[str]) -> list[Node]:

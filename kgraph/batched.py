@@ -10,7 +10,6 @@ from kgraph.ir import Node
 from kgraph.op import OPS
 from kgraph.sizes import Dim
 from kgraph.trace import Symbol, record
-from kgraph.types import TensorType
 
 
 def can_batch(node: Node, sliced: Sequence[bool]) -> bool:
@@ -100,8 +99,3 @@ MOVES: dict[str, Any] = {
     "flip": _shifted("axes"),
     "concatenate": lambda attrs, length: {"axis": attrs["axis"] + 1},
 }
-
-
-def slice_type(kind: TensorType) -> TensorType:
-    """The type of one slice along the first axis."""
-    return TensorType(kind.shape[1:], kind.dtype)

@@ -56,6 +56,17 @@ def ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
     return found
 
 
+def descendants(graph: Graph, names: Iterable[str]) -> set[str]:
+    """The nodes that depend on these, these included."""
+    found, waiting = set(names), list(names)
+    while waiting:
+        for reader in graph.nx.successors(waiting.pop()):
+            if reader not in found:
+                found.add(reader)
+                waiting.append(reader)
+    return found
+
+
 def results_of(node: Node) -> tuple[TensorType, ...]:
     """The types of what a node with several results gives."""
     assert isinstance(node.type, tuple), f"{node.name} has one result"

@@ -16,9 +16,9 @@ import numpy as np
 
 from kgraph.errors import GraphError
 from kgraph.ir import Graph, Node
-from kgraph.loop import Parts, ancestors, results_of
+from kgraph.loop import Parts, ancestors, descendants, results_of
 from kgraph.op import OPS
-from kgraph.trace import Symbol, constant, insert, record, reference
+from kgraph.trace import Symbol, filled, insert, record, reference
 from kgraph.types import TensorType, is_float, numpy_dtype
 
 Pullback = Callable[..., Graph]  # autodiff.pullback
@@ -53,14 +53,14 @@ class LoopGradient:
         forward = self.joint.copy()
         forward.outputs = [*body.outputs, *self.saved]
         forward.inputs = list(body.inputs)
-        forward.nx.remove_nodes_from(_after(forward, self.cotangents))
+        forward.nx.remove_nodes_from(descendants(forward, self.cotangents))
         attrs = {**node.attrs, "body": forward.prune()}
         graph.set(name, attrs=attrs, type=OPS["loop"].type(**attrs))
 
     def _saved(self) -> list[str]:
         """The values of a step that the gradients read, where they are neither at hand nor cheap."""
         joint = self.joint
-        after = _after(joint, self.cotangents)
+        after = descendants(joint, self.cotangents)
         read = [one for node in joint if node.name in after for one in joint.arguments(node.name) if one not in after]
         read += [one for one in joint.outputs if one not in after]
         saved: dict[str, None] = {}
@@ -106,9 +106,10 @@ class _Backward:
             if number >= carried and part is not None:
                 self.sliced[one] = part
             elif number < carried and is_float(kind.dtype):
-                self.cotangents.append((one, zeros(kind) if part is None else part))
+                self.cotangents.append((one, filled(0.0, kind) if part is None else part))
             else:
-                zero = body.add(Node(body.fresh("zero"), "const", TensorType((), kind.dtype), _zero(kind)))
+                value = {"value": np.zeros((), numpy_dtype(kind.dtype))}
+                zero = body.add(Node(body.fresh("zero"), "const", TensorType((), kind.dtype), value))
                 body.set(one, op="broadcast_to", attrs={"shape": kind.shape})
                 body.nx.add_edge(zero, one, key=0)
         self.stacks: list[str] = []  # values of each step that the sums after the loop read
@@ -130,7 +131,7 @@ class _Backward:
         body.inputs = [*(one for one, _ in self.cotangents), *(one for one, _ in sums), *sliced, *constants]
         body.nx.remove_nodes_from([one for one in body.nodes if one not in used and one not in body.inputs])
         arguments = [part for _, part in self.cotangents]
-        arguments += [zeros(body[one].tensor) for one, _ in sums]
+        arguments += [filled(0.0, body[one].tensor) for one, _ in sums]
         arguments += [self.sliced[one] for one in sliced] + [self.values[one] for one in constants]
         attrs = {
             **found.node.attrs, "body": body, "carried": own, "scanned": len(sliced),
@@ -199,22 +200,12 @@ def cond_gradient(
     bodies = [node.attrs["body"], node.attrs["other"]]
     floats = [slot for slot, one in enumerate(bodies[0].inputs) if is_float(bodies[0][one].tensor.dtype)]
     joints = [pullback(body, body.outputs, [body.inputs[slot] for slot in floats]) for body in bodies]
-    given = [zeros(kind) if part is None else part for part, kind in zip(g, results_of(node), strict=True)]
+    given = [filled(0.0, kind) if part is None else part for part, kind in zip(g, results_of(node), strict=True)]
     attrs = {"body": joints[0], "other": joints[1]}
     kinds = OPS["cond"].type(**attrs)
     made = Symbol("cond", (*xs, *given), attrs, kinds, "cond")
     items = {slot: Symbol("item", (made,), {"index": i}, kinds[i], f"cond.{i}") for i, slot in enumerate(floats)}
     return [None, *(items.get(slot) for slot in range(len(xs) - 1))]
-
-
-def zeros(kind: TensorType) -> Symbol:
-    """Zeros of a type."""
-    zero = constant(_zero(kind)["value"])
-    return record(OPS["broadcast_to"], (zero,), {"shape": kind.shape}) if kind.shape else zero
-
-
-def _zero(kind: TensorType) -> dict[str, Any]:
-    return {"value": np.zeros((), numpy_dtype(kind.dtype))}
 
 
 def _reshaped(value: Symbol, shape: tuple[Any, ...]) -> Symbol:
@@ -227,14 +218,3 @@ def _spec_of_all(spec: str, cut: Sequence[bool]) -> str:
     letter = next(one for one in reversed(ascii_letters[:26]) if one not in spec)
     terms = [letter + term if is_cut else term for term, is_cut in zip(inputs.split(","), cut, strict=True)]
     return f"{','.join(terms)}->{output}"
-
-
-def _after(graph: Graph, names: Sequence[str]) -> set[str]:
-    """The nodes that depend on these, these included."""
-    found, waiting = set(names), list(names)
-    while waiting:
-        for reader in graph.nx.successors(waiting.pop()):
-            if reader not in found:
-                found.add(reader)
-                waiting.append(reader)
-    return found

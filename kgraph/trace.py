@@ -263,6 +263,12 @@ def constant(value: np.ndarray) -> Symbol:
     return Symbol("const", (), {"value": value}, type_of(value), stem)
 
 
+def filled(value: float, kind: TensorType) -> Symbol:
+    """A constant of this type, all of whose elements are one number."""
+    number = constant(np.asarray(value, numpy_dtype(kind.dtype)))
+    return record(OPS["broadcast_to"], (number,), {"shape": kind.shape}) if kind.shape else number
+
+
 def pattern_operand(value: Any) -> Symbol:
     """What a rewrite rule's pattern wants at a place: a symbol, or this number in any dtype."""
     return value if isinstance(value, Symbol) else Symbol("const", (), {"value": np.asarray(value)})

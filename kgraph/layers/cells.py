@@ -20,6 +20,7 @@ class Cell(Layer):
     """
 
     gates = 1
+    recurrent_activation: Any
     _masks: dict[str, Any]  # of the sequence under way
 
     def __init__(
@@ -64,16 +65,25 @@ class Cell(Layer):
 
     def build(self, input_shape: Any) -> None:
         width = self.gates * self.units
-        how = (self.recurrent_initializer, self.recurrent_regularizer, self.recurrent_constraint)
-        names = ("initializer", "regularizer", "constraint")
         self.kernel = weight(self, "kernel", (input_shape[-1], width))
-        self.recurrent_kernel = self.add_weight(
-            name="recurrent_kernel", shape=(self.units, width), **dict(zip(names, how, strict=True))
-        )
+        self.recurrent_kernel = self.recurrent_weight((self.units, width))
         self.bias = self._bias() if self.use_bias else None
 
     def _bias(self) -> Any:
         return weight(self, "bias", (self.gates * self.units,))
+
+    def recurrent_weight(self, shape: Any) -> Any:
+        """The kernel of the state."""
+        how = {what: getattr(self, f"recurrent_{what}") for what in ("initializer", "regularizer", "constraint")}
+        return self.add_weight(name="recurrent_kernel", shape=shape, **how)
+
+    def remembered(self, z: Any, c: Any, axis: int) -> Any:
+        """What an LSTM's gates, the four parts of z along an axis, make of its memory c: the output, and the states."""
+        i, f, g, o = ops.split(z, 4, axis=axis)
+        act: Any = activations.linear if self.activation is None else self.activation
+        c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * act(g)
+        h = self.recurrent_activation(o) * act(c)
+        return h, [h, c]
 
     def forget_bias(self) -> Any:
         """A bias of four gates, of which the second begins at 1."""
@@ -196,11 +206,7 @@ class LSTMCell(Cell):
         h, c = states
         state = self.dropped(h, "recurrent_dropout", training)
         z = self.projected(inputs, training, self.bias) + ops.matmul(state, self.recurrent_kernel)
-        i, f, g, o = ops.split(z, 4, axis=-1)
-        act: Any = activations.linear if self.activation is None else self.activation
-        c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * act(g)
-        h = self.recurrent_activation(o) * act(c)
-        return h, [h, c]
+        return self.remembered(z, c, -1)
 
 
 class StackedRNNCells(Layer):

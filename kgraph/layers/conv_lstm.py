@@ -43,13 +43,7 @@ class ConvLSTMCell(Cell):
         if channels is None:
             raise ShapeError(f"layer {self.name!r} needs the number of channels; it was given {tuple(input_shape)}")
         self.kernel = weight(self, "kernel", (*self.kernel_size, channels, 4 * self.filters))
-        self.recurrent_kernel = self.add_weight(
-            name="recurrent_kernel",
-            shape=(*self.kernel_size, self.filters, 4 * self.filters),
-            initializer=self.recurrent_initializer,
-            regularizer=self.recurrent_regularizer,
-            constraint=self.recurrent_constraint,
-        )
+        self.recurrent_kernel = self.recurrent_weight((*self.kernel_size, self.filters, 4 * self.filters))
         self.bias = self._bias() if self.use_bias else None
 
     def _bias(self) -> Any:
@@ -67,11 +61,7 @@ class ConvLSTMCell(Cell):
         state = self.dropped(h, "recurrent_dropout", training)
         z = self.projected(inputs, training, self.bias)
         z = z + ops.conv(state, self.recurrent_kernel, 1, "same", self.data_format)
-        i, f, g, o = ops.split(z, 4, axis=1 if self._first else -1)
-        act: Any = activations.linear if self.activation is None else self.activation
-        c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * act(g)
-        h = self.recurrent_activation(o) * act(c)
-        return h, [h, c]
+        return self.remembered(z, c, 1 if self._first else -1)
 
 
 class ConvLSTM(CellLayer):

@@ -32,53 +32,59 @@ class Pooling(Windowed):
         return type(self).pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)
 
 
-class MaxPooling1D(Pooling):
+class MaxPooling(Pooling):
+    """The largest element of every window."""
+
+    pool: Any = staticmethod(ops.max_pool)
+
+
+class MaxPooling1D(MaxPooling):
     """The largest element of every window of (batch, steps, channels)."""
 
     rank = 1
-    pool: Any = staticmethod(ops.max_pool)
 
 
-class MaxPooling2D(Pooling):
+class MaxPooling2D(MaxPooling):
     """The largest element of every window of (batch, rows, columns, channels)."""
 
     rank = 2
-    pool: Any = staticmethod(ops.max_pool)
 
 
-class MaxPooling3D(Pooling):
+class MaxPooling3D(MaxPooling):
     """The largest element of every window of (batch, planes, rows, columns, channels)."""
 
     rank = 3
-    pool: Any = staticmethod(ops.max_pool)
 
 
-class AveragePooling1D(Pooling):
+class AveragePooling(Pooling):
+    """The mean of every window, of the elements that are inside."""
+
+    pool: Any = staticmethod(ops.average_pool)
+
+
+class AveragePooling1D(AveragePooling):
     """The mean of every window of (batch, steps, channels), of the elements that are inside."""
 
     rank = 1
-    pool: Any = staticmethod(ops.average_pool)
 
 
-class AveragePooling2D(Pooling):
+class AveragePooling2D(AveragePooling):
     """The mean of every window of (batch, rows, columns, channels), of the elements that are inside."""
 
     rank = 2
-    pool: Any = staticmethod(ops.average_pool)
 
 
-class AveragePooling3D(Pooling):
+class AveragePooling3D(AveragePooling):
     """The mean of every window of (batch, planes, rows, columns, channels), of the elements that are inside."""
 
     rank = 3
-    pool: Any = staticmethod(ops.average_pool)
 
 
 class GlobalPooling(Layer):
     """One element for every channel; with keepdims the axes stay, with size 1."""
 
     rank = 2
-    reduce: Any = staticmethod(ops.max)
+    reduce: Any = None
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
         super().__init__(**options)
@@ -92,32 +98,40 @@ class GlobalPooling(Layer):
         return type(self).reduce(inputs, axis=self._axes, keepdims=self.keepdims)
 
 
-class GlobalMaxPooling1D(GlobalPooling):
+class GlobalMaxPooling(GlobalPooling):
+    """The largest element of every channel."""
+
+    reduce: Any = staticmethod(ops.max)
+
+
+class GlobalMaxPooling1D(GlobalMaxPooling):
     """The largest element of every channel of (batch, steps, channels)."""
 
     rank = 1
-    reduce: Any = staticmethod(ops.max)
 
 
-class GlobalMaxPooling2D(GlobalPooling):
+class GlobalMaxPooling2D(GlobalMaxPooling):
     """The largest element of every channel of (batch, rows, columns, channels)."""
 
     rank = 2
-    reduce: Any = staticmethod(ops.max)
 
 
-class GlobalMaxPooling3D(GlobalPooling):
+class GlobalMaxPooling3D(GlobalMaxPooling):
     """The largest element of every channel of (batch, planes, rows, columns, channels)."""
 
     rank = 3
-    reduce: Any = staticmethod(ops.max)
 
 
-class GlobalAveragePooling1D(GlobalPooling):
+class GlobalAveragePooling(GlobalPooling):
+    """The mean of every channel."""
+
+    reduce: Any = staticmethod(ops.mean)
+
+
+class GlobalAveragePooling1D(GlobalAveragePooling):
     """The mean of every channel of (batch, steps, channels), of the steps that the mask leaves in."""
 
     rank = 1
-    reduce: Any = staticmethod(ops.mean)
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
         super().__init__(data_format, keepdims, **options)
@@ -135,18 +149,16 @@ class GlobalAveragePooling1D(GlobalPooling):
         return None
 
 
-class GlobalAveragePooling2D(GlobalPooling):
+class GlobalAveragePooling2D(GlobalAveragePooling):
     """The mean of every channel of (batch, rows, columns, channels)."""
 
     rank = 2
-    reduce: Any = staticmethod(ops.mean)
 
 
-class GlobalAveragePooling3D(GlobalPooling):
+class GlobalAveragePooling3D(GlobalAveragePooling):
     """The mean of every channel of (batch, planes, rows, columns, channels)."""
 
     rank = 3
-    reduce: Any = staticmethod(ops.mean)
 
 
 MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
