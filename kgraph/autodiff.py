@@ -15,10 +15,13 @@ import networkx as nx
 
 from kgraph import show
 from kgraph.errors import DTypeError, GraphError
-from kgraph.ir import Graph, Node
+from kgraph.evaluate import EXPAND
+from kgraph.ir import GRADIENTS, Graph, Node
 from kgraph.loop import descendants
 from kgraph.loop_gradients import LoopGradient, cond_gradient
 from kgraph.op import OPS
+from kgraph.passes.inline import inline
+from kgraph.passes.loops import with_bodies
 from kgraph.trace import Symbol, filled, insert, needed, record, reference
 from kgraph.types import TensorType, is_float
 
@@ -56,6 +59,29 @@ def pullback(graph: Graph, outputs: Sequence[str], wrt: Sequence[str], keep: boo
     found = backward.run(outputs)
     made.outputs, made.updates = [*outputs, *found] if keep else found, {}
     return made.prune()
+
+
+def expand(graph: Graph) -> Graph:
+    """The graph with the gradients that it asks for computed: those of a tape inside what was traced.
+
+    graph has no layer calls. Gradients of gradients work, since those asked for first are there when the others are.
+    """
+    graph = with_bodies(graph, expand)
+    asking = [node.name for node in graph if node.op == GRADIENTS]
+    for name in asking:
+        value, *wrt = graph.arguments(name)
+        made = gradients(graph, value, wrt)
+        found = made.outputs[len(graph.outputs) :]
+        made.outputs = made.outputs[: len(graph.outputs)]
+        for item in made.readers(name):
+            made.redirect(item, found[made[item].attrs["index"]])
+            made.nx.remove_node(item)
+        made.nx.remove_node(name)
+        graph = made
+    return graph.prune() if asking else graph
+
+
+EXPAND.append(lambda graph: expand(inline(graph)))
 
 
 class _Backward:

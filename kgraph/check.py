@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import networkx as nx
 
-from kgraph.ir import Graph, Node
+from kgraph.ir import GRADIENTS, Graph, Node
 from kgraph.op import OPS
 
 
@@ -35,7 +35,7 @@ def _faults(graph: Graph, node: Node) -> list[str]:
     if node.body is not None:
         return _body_faults(node, node.body, len(arguments))
     if node.op not in OPS:
-        known = node.op in ("input", "param", "const", "item")
+        known = node.op in ("input", "param", "const", "item", GRADIENTS)
         return [] if known else [f"{node.name} is of the unknown op {node.op!r}"]
     derived = OPS[node.op].type(*(graph[name].tensor for name in arguments), **node.attrs)
     return [] if derived == node.type else [f"{node.name} is {node.type}, its op says {derived}"]

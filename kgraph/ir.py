@@ -15,6 +15,7 @@ from kgraph.sizes import Dim, substitute
 from kgraph.types import TensorType
 
 LEAVES = frozenset(("input", "param", "const"))
+GRADIENTS = "gradients"  # the op of a node (value, *wrt) whose items are gradients; `autodiff.expand` computes them
 
 
 @dataclass(frozen=True, eq=False)

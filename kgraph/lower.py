@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from kgraph.autodiff import expand
 from kgraph.differentiate import Request
 from kgraph.ir import Graph
 from kgraph.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, run
@@ -15,7 +16,7 @@ def lower(graph: Graph, request: Request, freeze: bool = False) -> dict[str, Gra
     graph = run(graph, {"inline": BEFORE_GRADIENTS["inline"]}, stages)
     graph = request.extend(frozen(graph) if freeze else graph)
     graph = run(graph, {name: step for name, step in BEFORE_GRADIENTS.items() if name != "inline"}, stages)
-    run(graph, {"gradients": request.differentiate, **AFTER_GRADIENTS}, stages)
+    run(graph, {"gradients": lambda graph: request.differentiate(expand(graph)), **AFTER_GRADIENTS}, stages)
     return stages
 
 

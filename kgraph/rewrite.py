@@ -21,7 +21,7 @@ import numpy as np
 
 from kgraph import config
 from kgraph.errors import KGraphError
-from kgraph.ir import LEAVES, Graph, Node
+from kgraph.ir import GRADIENTS, LEAVES, Graph, Node
 from kgraph.op import OPS
 from kgraph.trace import Symbol, as_symbol, insert, needed, record
 from kgraph.types import TensorType, numpy_dtype
@@ -208,7 +208,7 @@ class _Rewriter:
     def fire(self, rule: Rule, name: str) -> bool:
         """Replace the node, if the rule fits it and may."""
         for bound in self.fits(((rule.pattern, name),), {}):
-            if not rule.shared and self.read_elsewhere(rule.pattern, bound):
+            if self.read_elsewhere(rule.pattern, bound, rule.shared):
                 continue
             values = self.values(rule.pattern, bound)
             if reason := rule.call(rule.unless, values):
@@ -258,11 +258,17 @@ class _Rewriter:
             self.numbers[node] = flat[0] if flat.size and (flat == flat[0]).all() else None
         return self.numbers[node]
 
-    def read_elsewhere(self, pattern: Symbol, bound: Mapping[Any, Any]) -> bool:
-        """Whether a value inside the match has a reader outside it, or is a result."""
+    def read_elsewhere(self, pattern: Symbol, bound: Mapping[Any, Any], shared: bool) -> bool:
+        """Whether a value inside the match has a reader outside it, or is a result.
+
+        With `shared` it may, unless gradients with respect to it are wanted: these would find no way through it.
+        """
         inside = {bound[symbol.serial] for symbol in needed([pattern]) if symbol.op not in ("hole", "const")}
         inner = inside - {bound[pattern.serial]}
-        return any(name in self.results or not inside.issuperset(self.graph.nx.successors(name)) for name in inner)
+        readers = {name: set(self.graph.nx.successors(name)) for name in inner}
+        if shared:
+            return any(self.graph[one].op == GRADIENTS for found in readers.values() for one in found)
+        return any(name in self.results or not inside.issuperset(readers[name]) for name in inner)
 
     def values(self, pattern: Symbol, bound: Mapping[Any, Any]) -> dict[str, Any]:
         """What `make` is given."""

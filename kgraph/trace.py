@@ -7,10 +7,10 @@ outputs need and puts it into one. Layers, functional models, rewrite rules and 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,18 @@ from kgraph import tree
 from kgraph.errors import DTypeError, GraphError, KGraphError, NotTracedError
 from kgraph.ir import Graph, Node
 from kgraph.op import FUNCTIONS, OPS, Op
+from kgraph.scope import Trace as Trace
+from kgraph.scope import active as active
+from kgraph.scope import suspended as suspended
+from kgraph.scope import tracing as tracing
 from kgraph.sizes import Dim, Size, assuming, axes_of
 from kgraph.types import TensorType, numpy_dtype, strong, type_of
 
 HERE = str(Path(__file__).parent)
 _serial = count()
-_active: ContextVar[Trace | None] = ContextVar("active", default=None)
+_inside: ContextVar[bool] = ContextVar("inside", default=False)  # whether a public function is under way
+Keep = Callable[["Op", Sequence[Any], Mapping[str, Any], np.ndarray], Any]
+keeping: ContextVar[Keep | None] = ContextVar("keeping", default=None)  # is told of what is computed on arrays
 
 
 def _binary(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -86,6 +92,7 @@ class Symbol(Operators):
     origin: str = ""
     call: Any = None  # of a layer call: what a functional model needs to call the layer again
     mask: Any = None  # of Keras's mask propagation: a symbol of booleans, or None
+    applied: Applied | None = None  # the public function that gave it, between the layers of a definition
     assumed: tuple[tuple[Dim, Dim], ...] = ()
     serial: int = field(default_factory=_serial.__next__)
 
@@ -129,43 +136,14 @@ class Symbol(Operators):
         return f"<Symbol {self.name}: {self.type}>"
 
 
-class Trace:
-    """What a function does besides returning something: new values of state, and losses."""
+@dataclass(eq=False)
+class Applied:
+    """A call of a public function between the layers of a definition, as the user wrote it."""
 
-    def __init__(self, parent: Trace | None, scope: str, training: bool | None) -> None:
-        self.parent = parent
-        self.scope: str = f"{parent.scope}{scope}/" if parent and scope else f"{scope}/" if scope else ""
-        self.training = training
-        self.updates: dict[Any, Symbol] = {}  # variable -> its value from here on
-        self.losses: list[Symbol] = []
-
-
-@contextmanager
-def tracing(scope: str = "", training: bool | None = None) -> Iterator[Trace]:
-    """Inside the block, variables stand for symbols and assignments are recorded."""
-    parent = _active.get()
-    inherited = parent.training if parent is not None and training is None else training
-    trace = Trace(parent, scope, inherited)
-    token = _active.set(trace)
-    try:
-        yield trace
-    finally:
-        _active.reset(token)
-
-
-@contextmanager
-def suspended() -> Iterator[None]:
-    """Inside the block, no trace is under way: weights are made with numbers, wherever their layer is first called."""
-    token = _active.set(None)
-    try:
-        yield
-    finally:
-        _active.reset(token)
-
-
-def active() -> Trace | None:
-    """The innermost trace under way."""
-    return _active.get()
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    results: list[Symbol] = field(default_factory=list)
 
 
 def primitive(op: Op) -> Callable[..., Any]:
@@ -174,7 +152,7 @@ def primitive(op: Op) -> Callable[..., Any]:
 
     def call(*args: Any, **attrs: Any) -> Any:
         if is_symbolic(args, attrs):
-            return record(op, args, attrs)
+            return noted(record(op, args, attrs), op.name, args, attrs)
         return compute(op, args, attrs)
 
     call.__name__ = call.__qualname__ = op.name
@@ -184,13 +162,39 @@ def primitive(op: Op) -> Callable[..., Any]:
 
 def function(call: Callable[..., Any]) -> Callable[..., Any]:
     """Put a function composed of others into the table of public names; it works on symbols and arrays alike."""
-    FUNCTIONS[call.__name__] = call
-    return call
+
+    @wraps(call)
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        if active() is not None or _inside.get():
+            return call(*args, **kwargs)
+        token = _inside.set(True)
+        try:
+            result = call(*args, **kwargs)
+        finally:
+            _inside.reset(token)
+        return noted(result, call.__name__, args, kwargs)
+
+    FUNCTIONS[call.__name__] = apply
+    return apply
+
+
+def noted(result: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The result of a public function, which remembers the call where it stands between layers, and in no other."""
+    if active() is not None or _inside.get():
+        return result
+    made = [one for one in tree.flatten(result) if isinstance(one, Symbol) and one.type is not None]
+    given = {one.serial for one in tree.flatten([args, dict(kwargs)]) if isinstance(one, Symbol)} if made else set()
+    if not given or any(one.serial in given or one.applied for one in made):
+        return result
+    call = Applied(name, args, kwargs)
+    result = tree.map_structure(lambda one: replace(one, applied=call) if isinstance(one, Symbol) else one, result)
+    call.results += tree.flatten(result)
+    return result
 
 
 def is_symbolic(args: Iterable[Any], attrs: Mapping[str, Any] | None = None) -> bool:
     """Whether a call must be recorded: it meets a symbol, a variable while tracing, or a size not yet known."""
-    inside = _active.get() is not None
+    inside = active() is not None
     for arg in args:
         if isinstance(arg, (Symbol, Size)) or (inside and hasattr(arg, "as_symbol")):
             return True
@@ -223,7 +227,9 @@ def compute(op: Op, args: Sequence[Any], attrs: Mapping[str, Any]) -> np.ndarray
     arrays = [np.asarray(array, numpy_dtype(dtype)) for array, dtype in zip(arrays, dtypes, strict=True)]
     kind = op.type(*map(type_of, arrays), **attrs)
     with np.errstate(all="ignore"):
-        return np.asarray(op.numpy(*arrays, **attrs), numpy_dtype(kind.dtype))
+        made = np.asarray(op.numpy(*arrays, **attrs), numpy_dtype(kind.dtype))
+    keep = keeping.get()
+    return made if keep is None else keep(op, args, attrs, made)
 
 
 def as_array(value: Any) -> Any:
@@ -353,7 +359,7 @@ def explain(error: KGraphError, op: str, inputs: Sequence[Symbol], origin: str) 
     """Say where in the graph and where in the user's file an error arose."""
     if getattr(error, "__notes__", None):
         return
-    trace_ = _active.get()
+    trace_ = active()
     arguments = ", ".join(f"{symbol.name}: {symbol.type}" for symbol in inputs)
     error.add_note(f"  in   {trace_.scope if trace_ else ''}{op} = {op}({arguments})")
     if origin:

@@ -18,15 +18,15 @@ ROOT = Path(__file__).parents[1]
 TABLE = """
     9  __init__  __main__  cli  locate  bench
     8  models  training  callbacks  saving  utils
-    7  compile  executable  direct  jitted  lower  differentiate  arrays
+    7  compile  executable  direct  jitted  lower  differentiate  arrays  gradient_tape
     6  codegen
     5  layers  initializers  losses  metrics  optimizers  activations  |  rewrite  autodiff  loop_gradients  passes
     5  regularizers  constraints  random  backend
     4  ops
-    3  trace  variable  evaluate  check  capture  loop  batched
-    2  op
+    3  trace  variable  evaluate  check  capture  loop  batched  recording
+    2  op  scope
     1  ir  show  index
-    0  types  sizes  tree  errors  config  seeds  named  dtype_policies
+    0  types  sizes  tree  errors  config  seeds  named  registry  dtype_policies
 """
 
 # Imports stand at the top of a module, but for these and for modules of kgraph that import them at their own top.
@@ -36,6 +36,7 @@ IMPORTED_WHEN_USED = {
     "numba_cuda": "an extra, kgraph[cuda]",
     "ml_dtypes": "an extra, kgraph[half]",
     "keras": "the judge of the tests and a rival in the bench, not a dependency",
+    "h5py": "an extra, kgraph[keras]",
     "jax": "an extra, kgraph[bench]",
     "torch": "an extra, kgraph[bench]",
     "onnx": "an extra, kgraph[bench]",
@@ -44,7 +45,11 @@ IMPORTED_WHEN_USED = {
     "subprocess": "helpers that compile; a kernel found in the cache needs none",
     "resource": "Windows does not have it",
     "opt_einsum": "only a product of three operands needs it, and importing kgraph stays quick",
-    "rich": "only tables on a terminal need it, and importing kgraph stays quick",
+    "IPython": "only a notebook has it, and there it is loaded",
+    "matplotlib": "an extra, kgraph[plot]",
+    "tensorboardX": "an extra, kgraph[tensorboard]",
+    "urllib": "only a program that reports to a server needs it, and importing kgraph stays quick",
+    "rich": "only tables and bars on a terminal need it, and importing kgraph stays quick",
 }
 
 LONGEST_FILE = 399

@@ -15,12 +15,14 @@ from kgraph.evaluate import evaluate
 from kgraph.ir import Graph
 from kgraph.layers.naming import name_scope
 from kgraph.op import FUNCTIONS
+from kgraph.recording import Recorder, recorded, recorder
 from kgraph.sizes import N
 from kgraph.trace import (
     Symbol,
     active,
     as_symbol,
     collect,
+    constant,
     explain,
     needed,
     suspended,
@@ -210,20 +212,9 @@ def _no_masks(masks: Any) -> Any:
 def record_call(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], arguments: Arguments) -> Any:
     """One node: the layer's call with its body. New values of state and losses go to the trace around it."""
     body = trace_call(layer, arguments, lambda value: as_symbol(value))
-    sources = [as_symbol(value) for value in body.sources]
-    params = [node.attrs["variable"].as_symbol() for node in body.graph.params()]
-    kinds = tuple(body.graph[name].tensor for name in body.graph.outputs)
     record = Call(layer, args, kwargs)
-    node = Symbol(
-        type(layer).__name__,
-        (*sources, *params),
-        {"body": body.graph},
-        kinds[0] if len(kinds) == 1 else kinds,
-        layer.name,
-        user_line(),
-        call=record,
-    )
-    results = [node] if len(kinds) == 1 else [item(node, position) for position in range(len(kinds))]
+    params = [node.attrs["variable"].as_symbol() for node in body.graph.params()]
+    results = results_of(layer, body, [as_symbol(value) for value in body.sources], params, record)
     trace = active()
     if trace is not None:
         count = len(results) - len(body.updates) - body.losses - sum(isinstance(mask, int) for mask in body.masks)
@@ -241,6 +232,17 @@ def record_call(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], argum
     return record.outputs
 
 
+def results_of(
+    layer: Any, body: Body, sources: Sequence[Symbol], params: Sequence[Symbol], call: Call | None = None
+) -> list[Symbol]:
+    """The results of one node for the call of a layer."""
+    kinds = tuple(body.graph[name].tensor for name in body.graph.outputs)
+    kind = kinds[0] if len(kinds) == 1 else kinds
+    attrs = {"body": body.graph}
+    node = Symbol(type(layer).__name__, (*sources, *params), attrs, kind, layer.name, user_line(), call=call)
+    return [node] if len(kinds) == 1 else [item(node, position) for position in range(len(kinds))]
+
+
 def item(call: Symbol, index: int) -> Symbol:
     """One of several results of a call."""
     return Symbol("item", (call,), {"index": index}, call.type[index], f"{call.stem}.{index}", call.origin)
@@ -250,15 +252,27 @@ def compute_call(layer: Any, arguments: Arguments) -> Any:
     """The numbers: trace the call for arrays of these types, and evaluate the graph by numpy."""
     arrays = [leaf for leaf in tree.flatten(list(arguments.tensors.values())) if leaf is not None]
     batch = next((array.shape[0] for array in arrays if array.shape), None)
+    keep = recorder()
+    batch = batch if keep is None else None
     body = trace_call(layer, arguments, lambda value: symbol_input("x", array_type(value, batch)))
     values = [np.asarray(source) for source in body.sources]
     found, _ = evaluate(body.graph, values)
-    rest = iter(found)
+    rest = iter(found if keep is None else kept(layer, body, found, keep))
     flat = [None if leaf is None else next(rest) for leaf in tree.flatten(body.outputs)]
     for variable, value in zip(body.updates, rest, strict=False):
         variable.write(value)
     layer.keep_losses([next(rest) for _ in range(body.losses)])
     return tree.pack_sequence_as(body.outputs, flat)
+
+
+def kept(layer: Any, body: Body, values: Sequence[Any], keep: Recorder) -> list[Any]:
+    """The results of a call, recorded. State that the call changes counts as what it was before."""
+    params = [node.attrs["variable"] for node in body.graph.params()]
+    before = [
+        constant(one.numpy()) if any(one is changed for changed in body.updates) else one.as_param() for one in params
+    ]
+    symbols = results_of(layer, body, [keep.symbol(source) for source in body.sources], before)
+    return [recorded(np.asarray(value), symbol) for value, symbol in zip(values, symbols, strict=True)]
 
 
 def array_type(value: Any, batch: int | None) -> TensorType:
