@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
@@ -67,13 +68,27 @@ class Lowered:
         staged = staged or not all(array.flags.aligned for array in out or ())
         made = list(map(np.empty, shapes, self.dtypes)) if staged else list(out or ())
         for variable, value in self.program.run(given, made, sizes).items():
-            variable.write(value)
+            if value is None:
+                variable.touch()
+            else:
+                variable.write(value)
         if out is None:
             return made
         for target, value in zip(out, made, strict=True):
             if target is not value:
                 target[...] = value
         return list(out)
+
+    @contextmanager
+    def feeding(self, arrays: Sequence[np.ndarray], batch: int) -> Iterator[tuple[Any, list[np.ndarray]]]:
+        """Inside the block, something that runs batches of these arrays, and the outputs of the last one.
+
+        The arrays have the inputs' dtypes, in C order, and samples along the first axis. ShapeError: they do not fit.
+        """
+        sizes, shapes = self._sizes(tuple((batch, *array.shape[1:]) for array in arrays))
+        results = list(map(np.empty, shapes, self.dtypes))
+        with self.program.feeding(arrays, results, sizes, batch) as feed:
+            yield feed, results
 
     def _sizes(self, shapes: tuple[tuple[int, ...], ...]) -> tuple[dict[str, int], list[tuple[int, ...]]]:
         """The sizes of the named axes for inputs of these shapes, and the outputs' shapes; remembered."""
@@ -130,6 +145,10 @@ class Executable:
         values = self._values(args, named)
         into = None if out is None else list(out) if isinstance(out, (list, tuple)) else [out]
         return self._nested(lowered.run(values, into))
+
+    def feeding(self, arrays: Sequence[np.ndarray], batch: int) -> AbstractContextManager[tuple[Any, list[np.ndarray]]]:
+        """Inside the block, something that runs batches of these arrays, and the outputs of the last; see `Lowered`."""
+        return self._forward().feeding(arrays, batch)
 
     def value_and_grad(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, list[np.ndarray]]:
         """The loss, and its gradient for each of the model's trainable variables, in their order.

@@ -97,6 +97,11 @@ class Variable(Operators):
             _bytes(self._value)[:] = _bytes(np.ascontiguousarray(value, self._value.dtype))
             np.add(self._version, 1, out=self._version)  # after the numbers: who reads this version reads them too
 
+    def touch(self) -> None:
+        """Note that compiled code has changed the numbers."""
+        with _writing:
+            np.add(self._version, 1, out=self._version)
+
     def assign(self, value: Any) -> Any:
         """Change the value: at once, or, inside a traced `call`, at the end of every call of the compiled function."""
         trace = active()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.codegen.contraction import Contraction, Tile, operands_of
+from kgraph.codegen.in_place import in_place
 from kgraph.codegen.joined import Part, copying, parts_of, placed, within, writers
 from kgraph.codegen.kernel import Kernel
 from kgraph.codegen.ordered import TEAM, by_place, checking, says_as_much, sorting
@@ -36,6 +37,8 @@ def plan(graph: Graph, tile: Tile | None, threads: int = 1) -> Plan:
     _check_dtypes(graph)
     graph, copies = with_results_of_their_own(graph)
     made = Plan(graph)
+    if tile is not None:
+        made.alias |= in_place(graph)
     results = copies | {viewed(graph, name) for name in graph.results if name not in copies}
     planner = _Planner(made, graph, tile, dict.fromkeys(results, "result"), copies, threads)
     planner.run()
@@ -115,7 +118,7 @@ class _Planner:
             inherits = inherits and not any(_lookups(graph, node))  # indices are checked in each call, before reading
             if not isinstance(node.type, TensorType):
                 inherits = inherits and not any(name in self.places for name in stored_by(graph, node))
-            if node.op in ("param", "const") or inherits:
+            if (node.op in ("param", "const") and node.name not in graph.updates) or inherits:
                 static.add(node.name)
 
     # concatenations -----------------------------------------------------------------------------------------------

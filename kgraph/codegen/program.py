@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from kgraph.codegen.kernel import Kernel
 from kgraph.codegen.layout import layout
 from kgraph.codegen.native import loops, runner
 from kgraph.codegen.native.contexts import MOST_SIZES, Context, Contexts, aligned
+from kgraph.codegen.native.epoch import Given, Job
 from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.native.objects import lock
 from kgraph.codegen.native.runner import encode, failure
@@ -26,7 +28,7 @@ from kgraph.codegen.plan import plan
 from kgraph.codegen.refusal import refusal
 from kgraph.codegen.show import line_above, shown_source
 from kgraph.codegen.steps import Carried, Loop, Plan, Step, flat
-from kgraph.errors import ArgumentError
+from kgraph.errors import ArgumentError, RangeError
 from kgraph.ir import Graph
 from kgraph.sizes import Dim, Size, axes_of, resolve, substitute
 from kgraph.types import numpy_dtype
@@ -69,6 +71,7 @@ class Program:
         changes = len(graph.updates)
         self._borders, self._update_slots = slots[: len(slots) - changes], slots[len(slots) - changes :]
         self._updated = [graph[param].attrs["variable"] for param in graph.updates]
+        self._in_place = [self.plan.root(value) == param for param, value in graph.updates.items()]
         self._run_at = runtime().run_at
         self._code_at = self._code.ctypes.data
 
@@ -139,8 +142,8 @@ class Program:
 
     def run(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], sizes: Mapping[str, int]
-    ) -> dict[Any, np.ndarray]:
-        """Fill the outputs; returns the new value of each state variable. Raises RangeError for a bad index."""
+    ) -> dict[Any, np.ndarray | None]:
+        """Fill the outputs; returns the new value of each state variable, None if it has it. RangeError: a bad index."""
         self._refresh()
         context = self._take(sizes)
         try:
@@ -149,13 +152,11 @@ class Program:
                 if slot is not None:
                     frame[slot] = array.__array_interface__["data"][0]
             failed = self._run_at(self._code_at, len(self.plan.steps), context.frame_at, self.threads)
-            new = [update.copy() for update in context.updates]
+            new = [None if update is None else update.copy() for update in context.updates]
         finally:
             self._contexts.give(context)
         if failed:
-            step = list(flat(self.plan.steps))[failure(failed)[0]]
-            assert isinstance(step, Step)
-            raise refusal(self.plan.graph, step, inputs, sizes)
+            raise self.refused(failed, inputs, sizes)
         return dict(zip(self._updated, new, strict=True))
 
     def prepare(self, sizes: Mapping[str, int]) -> None:
@@ -175,14 +176,49 @@ class Program:
             )
             for one, at in zip(borders, self._borders, strict=True)
         ]
-        changes = [
-            Change(slot, variable.value.ctypes.data, variable.value.nbytes, variable.version_address)
-            for variable, slot in zip(self._updated, self._update_slots, strict=True)
+        count, code, steps = len(graph.inputs), self._code, len(self.plan.steps)
+        running = (self._changes(), self._weights, self._contexts, code, steps, self.threads)
+        return Table(form, tensors[:count], tensors[count:], *running, self.plan.checks, prepare)
+
+    def _changes(self) -> list[Change]:
+        """The state that a call changes; what is written where it lies has nothing to copy."""
+        return [
+            Change(slot, variable.value.ctypes.data, 0 if written else variable.value.nbytes, variable.version_address)
+            for variable, slot, written in zip(self._updated, self._update_slots, self._in_place, strict=True)
             if slot is not None
         ]
-        count, code, steps = len(graph.inputs), self._code, len(self.plan.steps)
-        running = (changes, self._weights, self._contexts, code, steps, self.threads)
-        return Table(form, tensors[:count], tensors[count:], *running, self.plan.checks, prepare)
+
+    @contextmanager
+    def feeding(
+        self, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray], sizes: Mapping[str, int], batch: int
+    ) -> Iterator[Feed]:
+        """Inside the block, native code takes batches of these arrays as inputs, in C order and of the right dtypes.
+
+        results: what the last batch's outputs are written to. sizes: those of a call with a batch.
+        """
+        self._refresh()
+        context = self._take(sizes)
+        count = len(arrays)
+        try:
+            for slot, array in zip(self._borders[count:], results, strict=True):
+                if slot is not None:
+                    context.frame[slot] = array.ctypes.data
+            places = [np.empty((batch, *array.shape[1:]), array.dtype) for array in arrays]
+            given = [
+                Given(slot, array.ctypes.data, array.nbytes // max(1, len(array)), place.ctypes.data)
+                for slot, array, place in zip(self._borders[:count], arrays, places, strict=True)
+                if slot is not None
+            ]
+            job = Job(self._code, len(self.plan.steps), context.frame_at, self.threads, batch, given, self._changes())
+            yield Feed(self, job, arrays, sizes, batch)
+        finally:
+            self._contexts.give(context)
+
+    def refused(self, status: int, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]) -> RangeError:
+        """The error for a call that a check has stopped."""
+        step = list(flat(self.plan.steps))[failure(status)[0]]
+        assert isinstance(step, Step)
+        return refusal(self.plan.graph, step, inputs, sizes)
 
     def _refresh(self) -> None:
         """Redo what was made from weights alone, if a weight has changed since."""
@@ -214,9 +250,10 @@ class Program:
             frame[self._slots["buffer", name]] = arena.ctypes.data + offset
         shapes = [dim for name in graph.outputs for dim in resolve(graph[name].tensor.shape, sizes)]
         is_long = nanoseconds(graph, sizes) > LONG
-        updates = [np.empty_like(variable.value) for variable in self._updated]
+        pairs = zip(self._updated, self._in_place, strict=True)
+        updates = [None if written else np.empty_like(variable.value) for variable, written in pairs]
         for slot, array in zip(self._update_slots, updates, strict=True):
-            if slot is not None:
+            if slot is not None and array is not None:
                 frame[slot] = array.ctypes.data
         context = Context(frame, frame.ctypes.data, arena, np.array(shapes, np.int64), is_long, updates)
         self._contexts.add(key, context)
@@ -232,6 +269,29 @@ class Program:
             elif axes_of(what) <= sizes.keys():
                 frame[slot] = resolve(what, sizes)
         return frame
+
+
+class Feed:
+    """Batches on their way into a program."""
+
+    def __init__(
+        self, program: Program, job: Job, arrays: Sequence[np.ndarray], sizes: Mapping[str, int], batch: int
+    ) -> None:
+        self._program, self._job, self._arrays, self._sizes, self._batch = program, job, arrays, sizes, batch
+        self._order: np.ndarray | None = None
+
+    def set_order(self, order: np.ndarray | None) -> None:
+        """Take the samples in this order; None for that of the arrays."""
+        self._order = None if order is None else np.ascontiguousarray(order, np.int64)
+        self._job.set_order(self._order)
+
+    def run(self, first: int, last: int) -> None:
+        """Batches first to last - 1. RangeError: an index points outside; the batches before are done."""
+        at = first + runtime().epoch_at(self._job.address, first, last)
+        if self._job.status:
+            part = slice(at * self._batch, (at + 1) * self._batch)
+            chosen = part if self._order is None else self._order[part]
+            raise self._program.refused(self._job.status, [array[chosen] for array in self._arrays], self._sizes)
 
 
 def _open(shape: Sequence[Dim]) -> list[Size]:

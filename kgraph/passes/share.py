@@ -104,7 +104,7 @@ def may_be_one(grouping: Grouping, node: Node, around: Sequence[Group]) -> bool:
         alike = all(root.tensor.shape == first.root.tensor.shape for root in group.roots)
         if group.frame is None and (not alike or node.tensor.shape != first.root.tensor.shape):
             return False
-        if group.contraction or _is_taken(graph, {*group.members, node.name}, group):
+        if group.contraction or _is_taken(grouping, {*group.members, node.name}, group):
             return False
     pairs = [(a, b) for number, a in enumerate(around) for b in around[number + 1 :]]
     if not all(_alike(grouping, a, b) for a, b in pairs):
@@ -183,17 +183,25 @@ def _may_store(grouping: Grouping, node: Node, group: Group) -> bool:
         return True
     if shape != (group.frame or group.root.tensor).shape or OPS[group.root.op].kind not in ("map", "reduce"):
         return False
-    return not _is_taken(graph, {node.name} if group.frame is not None else {*group.members, node.name}, group)
+    beside = len(group.roots) > 1 and node.name in grouping.results  # no contraction joins what stores several values
+    alone = group.frame is not None or beside
+    return not _is_taken(grouping, {node.name} if alone else {*group.members, node.name}, group)
 
 
-def _is_taken(graph: Graph, names: set[str], group: Group) -> bool:
-    """Whether these end the kernel of a contraction, or of a reduction of other rows, unless this group takes them."""
+def _is_taken(grouping: Grouping, names: set[str], group: Group) -> bool:
+    """Whether these end the kernel of a contraction, or of a reduction of other rows, unless this group takes them.
+
+    A contraction that is reached through another result would have to store that one too, and does not.
+    """
+    graph = grouping.graph
     cone, waiting = set(names), list(names)
     while waiting:
         for name in graph.arguments(waiting.pop()):
             node = graph[name]
             kind = OPS[node.op].kind if node.op in OPS else ""
             if name in cone or kind not in ("map", "reduce", "contract") or not cone.issuperset(graph.readers(name)):
+                continue
+            if name in grouping.results:
                 continue
             if kind == "contract" or (kind == "reduce" and group.frame and group.axes != tuple(node.attrs["axes"])):
                 return True

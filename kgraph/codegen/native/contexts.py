@@ -40,7 +40,7 @@ class Context:
     arena: np.ndarray
     dims: np.ndarray  # the shapes of the results, one after the other
     is_long: bool  # whether a call takes so long that other Python threads should run meanwhile
-    updates: list[np.ndarray] = field(default_factory=list)  # for the new values of state
+    updates: list[np.ndarray | None] = field(default_factory=list)  # for new values of state that are copied
     place: int = 0  # the address of its place in the table; 0 if it has none
 
 

@@ -15,6 +15,7 @@ from kgraph.codegen.native import python_abi
 from kgraph.codegen.native.arrays import emit_arrays
 from kgraph.codegen.native.contexts import SWAP, TAKE, emit_contexts
 from kgraph.codegen.native.entry import ENTRY, emit_entry
+from kgraph.codegen.native.epoch import EPOCH, emit_epoch
 from kgraph.codegen.native.host import host
 from kgraph.codegen.native.objects import compile_ir
 from kgraph.codegen.native.optimise import FULL, LIGHT
@@ -59,11 +60,11 @@ class Part:
 
 
 def _emit_core(module: ir.Module) -> None:
-    for emit in (emit_pool, emit_runner, emit_contexts, emit_table, emit_arrays, emit_entry):
+    for emit in (emit_pool, emit_runner, emit_contexts, emit_table, emit_epoch, emit_arrays, emit_entry):
         emit(module)
 
 
-_CORE = (RUN, PARALLEL, RESET, TAKE, SWAP, FIT, FRESH, BEGIN, FINISH, ENTRY, python_abi.PYTHON)
+_CORE = (RUN, PARALLEL, RESET, TAKE, SWAP, FIT, FRESH, BEGIN, FINISH, EPOCH, ENTRY, python_abi.PYTHON)
 CORE = Part(_CORE, _emit_core, LIGHT)  # no loop in it gains from vectors
 PARTS = (
     CORE,

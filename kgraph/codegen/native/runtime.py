@@ -14,6 +14,7 @@ import numpy as np
 from kgraph.codegen.native import python_abi
 from kgraph.codegen.native.contexts import Natives
 from kgraph.codegen.native.entry import ENTRY
+from kgraph.codegen.native.epoch import EPOCH
 from kgraph.codegen.native.objects import define_symbol, load
 from kgraph.codegen.native.parts import CORE, Part, part_of
 from kgraph.codegen.native.pool import RESET
@@ -40,6 +41,7 @@ class Runtime:
         self.run_at = ctypes.CFUNCTYPE(word, pointer, word, pointer, word)(symbols[RUN])  # by address; no GIL
         self.contexts = Natives(symbols)
         self.is_fresh = ctypes.CFUNCTYPE(word, word)(symbols[FRESH])  # given the address of `Weights`
+        self.epoch_at = ctypes.CFUNCTYPE(word, word, word, word)(symbols[EPOCH])  # by the address of a `Job`; no GIL
         words_at = ctypes.CFUNCTYPE(word)(symbols[python_abi.PYTHON])()
         self.entry_at = symbols[ENTRY] if python_abi.tell(words_at) else 0  # 0 where calls must go through Python
         self._reset = ctypes.CFUNCTYPE(None)(symbols[RESET])

@@ -96,7 +96,7 @@ class Table:
     ) -> None:
         converts = form != VALUE_AND_ARRAYS  # targets of other kinds are another program's
         given, made = ([_record(one, converts) for one in tensors] for tensors in (inputs, outputs))
-        state = np.array([(one.slot, one.value, one.length, one.version) for one in changes], np.int64)
+        state = change_words(changes)
         records = [np.array([words for words, _ in part], np.int64) for part in (given, made)]
         words = {
             FORM: form,
@@ -118,6 +118,11 @@ class Table:
         self._words = np.array([words[place] for place in range(len(words))], np.int64)
         self._alive = (inputs, outputs, weights, contexts, code, state, records, given, made)
         self.address = self._words.ctypes.data
+
+
+def change_words(changes: Sequence[Change]) -> np.ndarray:
+    """The records of changes, as `emit_changes` reads them."""
+    return np.array([(one.slot, one.value, one.length, one.version) for one in changes], np.int64)
 
 
 def _record(tensor: Tensor, converts: bool) -> tuple[list[int], np.ndarray]:
@@ -219,14 +224,18 @@ def _emit_finish(module: ir.Module) -> None:
 def _emit_update(module: ir.Module) -> None:
     made, build = emit.function(module, UPDATE, VOID, [PTR, PTR])
     table, context = made.args
-    frame, state = word(build, context, FRAME, PTR), word(build, table, STATE, PTR)
-    with emit.loop(build, number(0), word(build, table, CHANGES)) as index:
+    emit_changes(build, word(build, context, FRAME, PTR), word(build, table, STATE, PTR), word(build, table, CHANGES))
+    build.ret_void()
+
+
+def emit_changes(build: ir.IRBuilder, frame: ir.Value, state: ir.Value, count: ir.Value) -> None:
+    """Let the state have its new values, where it does not have them yet, and count the change."""
+    with emit.loop(build, number(0), count) as index:
         change = at(build, state, build.mul(index, number(4)))
         new = emit.load(build, at(build, frame, word(build, change, PLACE)), PTR)
         value, length = word(build, change, VALUE, PTR), word(build, change, LENGTH)
         emit.call(build, "llvm.memcpy.p0.p0.i64", VOID, value, new, length, number(0, I1))
         emit.atomic_add(build, word(build, change, VERSION, PTR), 1)  # after the numbers: who reads it reads them too
-    build.ret_void()
 
 
 def _emit_compute(module: ir.Module) -> None:

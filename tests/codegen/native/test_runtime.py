@@ -34,7 +34,7 @@ def test_the_runtime_is_loaded_once(native):
     need(PACKERS)
     need_tiles("float64")
     pool, calls = {"kg_parallel", "kg_pool_reset", "kg_run"}, {"kg_take", "kg_swap", "kg_entry", "kg_python"}
-    tables = {"kg_fit", "kg_fresh", "kg_begin", "kg_finish"}
+    tables = {"kg_fit", "kg_fresh", "kg_begin", "kg_finish", "kg_epoch"}
     assert set(native.symbols) == {*TILES, *PACKERS, *pool, *calls, *tables}
     assert all(native.symbols.values())
 
