@@ -5,63 +5,81 @@ from typing import Any
 from kgraph import (
     activations,
     backend,
+    callbacks,
     config,
     constraints,
     dtype_policies,
     initializers,
     layers,
     losses,
+    metrics,
     models,
     ops,
+    optimizers,
     random,
     regularizers,
+    saving,
     tree,
     utils,
 )
 from kgraph.compile import compile
 from kgraph.dtype_policies import DTypePolicy
+from kgraph.gradient_tape import GradientTape
 from kgraph.layers import Input, InputSpec, Layer
 from kgraph.layers.naming import name_scope
 from kgraph.losses import Loss
+from kgraph.metrics import Metric
 from kgraph.models import Model, Sequential
+from kgraph.optimizers import Optimizer
 from kgraph.trace import Symbol as KerasTensor
+from kgraph.transforms import grad, jit, value_and_grad
 from kgraph.variable import Variable
 
 __version__ = "0.1.0"
 
 # Names of the contract that are still to come.
 PLANNED = frozenset((
-    "GradientTape", "Function", "Metric", "Operation", "Optimizer", "Quantizer", "StatelessScope", "applications",
-    "callbacks", "datasets", "distribution", "export", "metrics", "optimizers", "preprocessing",
-    "quantizers", "saving", "visualization",
+    "Function", "Operation", "Quantizer", "StatelessScope", "applications",
+    "datasets", "distribution", "export", "preprocessing",
+    "quantizers", "visualization",
 ))  # fmt: skip
 
 __all__ = [
     "DTypePolicy",
+    "GradientTape",
     "Input",
     "InputSpec",
     "KerasTensor",
     "Layer",
     "Loss",
+    "Metric",
     "Model",
+    "Optimizer",
     "Sequential",
     "Variable",
     "activations",
     "backend",
+    "callbacks",
     "compile",
     "config",
     "constraints",
     "dtype_policies",
+    "grad",
     "initializers",
+    "jit",
     "layers",
     "losses",
+    "metrics",
     "models",
     "name_scope",
     "ops",
+    "optimizers",
     "random",
     "regularizers",
+    "saving",
     "tree",
     "utils",
+    "value_and_grad",
 ]
 
 

@@ -35,5 +35,13 @@ class NotTracedError(KGraphError, TypeError):
     """A symbol used where only its value would do: `if`, `float`, `np.asarray`."""
 
 
+class SettingError(KGraphError, TypeError):
+    """A setting that cannot be changed, because something else decides it."""
+
+
 class MissingExtraError(KGraphError, ImportError):
     """An optional package that is not installed; the message names the extra that brings it."""
+
+
+class SavingError(KGraphError, ValueError):
+    """A file or configuration that cannot be written or read, or that is refused because it could do harm."""

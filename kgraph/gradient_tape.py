@@ -91,6 +91,12 @@ class GradientTape:
         if self._asked and not self.persistent:
             raise GraphError("a tape gives gradients once, unless it is made with GradientTape(persistent=True)")
         self._asked = True
+        for one in tree.flatten(target):
+            if type(one) is np.ndarray:
+                raise GraphError(
+                    "the target was not computed under the tape from what it watches, or by numpy: use kgraph.ops on "
+                    "variables, layers' outputs, and arrays given to tape.watch"
+                )
         value = total(tree.map_structure(self._symbol, target), output_gradients)
         wanted = [self._symbol(source) for source in tree.flatten(sources)]
         reached = {symbol.serial for symbol in needed([value])}
@@ -102,7 +108,7 @@ class GradientTape:
 
     def _symbol(self, value: Any) -> Symbol:
         if isinstance(value, Variable):
-            return self._before.get(value) or value.as_param()
+            return self._before[value] if value in self._before else value.as_param()
         if isinstance(value, Symbol):
             return value
         if self._recorder is None or not isinstance(value, np.ndarray):

@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Self
 
+from kgraph import registry
 from kgraph.errors import ArgumentError
+
+# Where Keras has the classes of a package of ours: elsewhere than under the same name.
+PLACES = {
+    "models.functional": "keras.src.models.functional",
+    "models": "keras",
+    "optimizers.schedules": "keras.optimizers.schedules",
+    "dtype_policies": "keras",
+}
+NAMES_IN_KERAS = {"GroupedQueryAttention": "GroupQueryAttention"}
 
 
 def snake_case(name: str) -> str:
@@ -48,9 +58,10 @@ def find(identifier: Any, known: Mapping[str, Any], kind: str) -> Any:
 
 
 def named(name: str, known: Mapping[str, Any], kind: str) -> Any:
-    """The entry of this name; ArgumentError with the nearest names otherwise."""
-    if name in known:
-        return known[name]
+    """The entry of this name, the user's own first; ArgumentError with the nearest names otherwise."""
+    found = registry.get_registered_object(name, None, known)
+    if found is not None:
+        return found
     names = list(filter(str.islower, known))
     near = get_close_matches(name.lower(), names)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names)}"
@@ -59,26 +70,41 @@ def named(name: str, known: Mapping[str, Any], kind: str) -> Any:
 
 def from_config(config: Mapping[str, Any], known: Mapping[str, Any], kind: str) -> Any:
     """The object or function that `to_config` described."""
-    if config["class_name"] == "function":
-        return named(config["config"], known, kind)
-    registered = config.get("registered_name") or ""
-    found = named(config["class_name"] if registered not in known else registered, known, kind)
-    return found.from_config(config.get("config") or {}) if hasattr(found, "from_config") else found
+    name, inner = config["class_name"], config.get("config")
+    if name == "function":
+        return named(str(inner), known, kind)
+    found = registry.get_registered_object(config.get("registered_name") or name, known)
+    found = named(name, known, kind) if found is None else found
+    package = (config.get("module") or "keras").split(".")[0]
+    if package not in ("keras", "kgraph", "builtins") and found.__module__.startswith("kgraph."):
+        raise ArgumentError(
+            f"the {kind} {name!r} is of {config['module']!r}, which is not kgraph; register it with "
+            f"@kgraph.saving.register_keras_serializable(), or give custom_objects={{{name!r}: ...}}"
+        )
+    return found.from_config(dict(inner or {})) if hasattr(found, "from_config") else found
 
 
 def to_config(value: Any) -> Any:
     """A description of an object or function that `find` understands, in the form Keras writes; None for None."""
     if value is None or isinstance(value, (str, dict)):
         return value
-    if hasattr(value, "get_config"):
-        module, name = type(value).__module__, type(value).__name__
-        ours = module.startswith("kgraph.")
-        return {
-            "module": f"keras.{module.split('.')[1]}" if ours else module,
-            "class_name": name,
-            "config": value.get_config(),
-            "registered_name": None if ours else name,
-        }
+    if hasattr(value, "get_config") and not inspect.isclass(value):
+        module, name = home(type(value))
+        registered = None if module.split(".")[0] == "keras" else registry.get_registered_name(type(value))
+        config = {"module": module, "class_name": name, "config": value.get_config(), "registered_name": registered}
+        number = registry.shared_number(value) if hasattr(value, "inbound_nodes") else None
+        return config if number is None else {**config, "shared_object_id": number}
     if not hasattr(value, "__name__"):
         raise ArgumentError(f"{value!r:.60} has neither a get_config nor a name, so no config describes it")
-    return {"module": "builtins", "class_name": "function", "config": value.__name__, "registered_name": "function"}
+    name = registry.get_registered_name(value)
+    return {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
+
+
+def home(cls: type) -> tuple[str, str]:
+    """The module and name that configurations give for a class: those of Keras for one of ours."""
+    module, name = cls.__module__, cls.__name__
+    if not module.startswith("kgraph."):
+        return module, name
+    parts = module.split(".")[1:]
+    place = PLACES.get(".".join(parts[:2])) or PLACES.get(parts[0]) or f"keras.{parts[0]}"
+    return place, NAMES_IN_KERAS.get(name, name)

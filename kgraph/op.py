@@ -43,6 +43,7 @@ class Op:
       reduce    many elements into one: `initial`, `combine` and, where elements change first, `scalar`
       contract  a sum of products over named axes
       cumulate  a running reduction along one axis
+      sort      the positions of the elements of each row in the order of these
       scatter   elements added or written at given places
       loop      a body run again and again, or one of two bodies: a plan of its own
       compose   none of its own: once gradients are there, the pass `open` puts `opened` in its place

@@ -50,15 +50,6 @@ def recorded(value: np.ndarray, symbol: Symbol) -> Recorded:
     return made
 
 
-def symbol_of(value: Any, watched: Mapping[int, Symbol] | None = None) -> Symbol:
-    """The symbol of a value: of an array that was not recorded, a constant."""
-    if isinstance(value, Recorded) and hasattr(value, "symbol"):
-        return value.symbol
-    if watched is not None and id(value) in watched:
-        return watched[id(value)]
-    return value.as_param() if hasattr(value, "as_param") else as_symbol(value)
-
-
 class Recorder:
     """Remembers what is computed. `watched` has the symbols of arrays that came from outside, by identity."""
 
@@ -68,13 +59,19 @@ class Recorder:
 
     def watch(self, value: Any) -> None:
         """Let there be gradients with respect to this array."""
-        if isinstance(value, np.ndarray) and not isinstance(value, Recorded):
+        if isinstance(value, np.ndarray) and not isinstance(value, Recorded) and id(value) not in self.watched:
             self.watched[id(value)] = constant(value.copy())
             self._kept.append(value)
 
+    def known(self, value: Any) -> Any:
+        """The symbol of an array that is watched or was recorded; anything else as it is."""
+        if isinstance(value, Recorded) and hasattr(value, "symbol"):
+            return value.symbol
+        return self.watched.get(id(value), value)
+
     def symbol(self, value: Any) -> Symbol:
-        """The symbol of a value."""
-        return symbol_of(value, self.watched)
+        """The symbol of a value: of an array that was not recorded, a constant."""
+        return value.as_param() if hasattr(value, "as_param") else as_symbol(self.known(value))
 
     def __call__(self, op: Op, args: Sequence[Any], attrs: Mapping[str, Any], made: np.ndarray) -> Recorded:
         """What an op computed, recorded."""

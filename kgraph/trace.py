@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import wraps
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -31,8 +31,19 @@ from kgraph.types import TensorType, numpy_dtype, strong, type_of
 HERE = str(Path(__file__).parent)
 _serial = count()
 _inside: ContextVar[bool] = ContextVar("inside", default=False)  # whether a public function is under way
-Keep = Callable[["Op", Sequence[Any], Mapping[str, Any], np.ndarray], Any]
-keeping: ContextVar[Keep | None] = ContextVar("keeping", default=None)  # is told of what is computed on arrays
+
+
+class Keep(Protocol):
+    """Who is told of what is computed on arrays."""
+
+    def __call__(self, op: Op, args: Sequence[Any], attrs: Mapping[str, Any], made: np.ndarray) -> Any:
+        """What an op computed, as users get it."""
+
+    def known(self, value: Any) -> Any:
+        """The symbol of an array that it was told of; anything else as it is."""
+
+
+keeping: ContextVar[Keep | None] = ContextVar("keeping", default=None)
 
 
 def _binary(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -207,7 +218,7 @@ def record(op: Op, args: Sequence[Any], attrs: Mapping[str, Any]) -> Symbol:
     inputs = [record(OPS["size"], (), {"dim": arg}) if isinstance(arg, Size) else arg for arg in inputs]
     if any(isinstance(arg, Symbol) and arg.type is None for arg in inputs):  # a pattern of a rewrite rule
         return Symbol(op.name, tuple(map(pattern_operand, inputs)), attrs)
-    inputs = [arg if isinstance(arg, (Symbol, int, float)) else np.asarray(arg) for arg in inputs]
+    inputs = [arg if isinstance(arg, (Symbol, int, float, np.ndarray)) else np.asarray(arg) for arg in inputs]
     kinds = [arg.type.dtype if isinstance(arg, Symbol) else type_of(arg).dtype for arg in inputs]
     symbols = tuple(as_symbol(arg, dtype) for arg, dtype in zip(inputs, op.casts(*kinds), strict=True))
     origin = user_line()
@@ -254,6 +265,9 @@ def as_symbol(value: Any, dtype: str | None = None) -> Symbol:
         value = value.as_symbol()
     if isinstance(value, Size):
         value = record(OPS["size"], (), {"dim": value})
+    keep = keeping.get()
+    if keep is not None:
+        value = keep.known(value)
     if not isinstance(value, Symbol):
         value = as_array(value)
         wanted = numpy_dtype(dtype or strong(type_of(value).dtype))

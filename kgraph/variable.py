@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kgraph.allowance import spend
 from kgraph.errors import ShapeError
 from kgraph.trace import Operators, Symbol, active, as_symbol, is_symbolic
 from kgraph.types import TensorType, numpy_dtype, standard_dtype
@@ -174,6 +175,7 @@ def initial_value(initializer: Any, shape: tuple[int, ...] | None, dtype: Any) -
         if shape is None:
             raise ShapeError("a variable made by an initializer needs a shape")
         name = standard_dtype(dtype)
+        spend(shape, numpy_dtype(name).itemsize)
         return initializer(tuple(shape), dtype=name), name
     value = np.asarray(initializer)
     if shape is not None and tuple(shape) != value.shape:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 TABLE = """
     9  __init__  __main__  cli  locate  bench
     8  models  training  callbacks  saving  utils
-    7  compile  executable  direct  jitted  lower  differentiate  arrays  gradient_tape
+    7  compile  executable  direct  jitted  lower  differentiate  arrays  gradient_tape  transforms
     6  codegen
     5  layers  initializers  losses  metrics  optimizers  activations  |  rewrite  autodiff  loop_gradients  passes
     5  regularizers  constraints  random  backend
@@ -26,7 +26,7 @@ TABLE = """
     3  trace  variable  evaluate  check  capture  loop  batched  recording
     2  op  scope
     1  ir  show  index
-    0  types  sizes  tree  errors  config  seeds  named  registry  dtype_policies
+    0  types  sizes  tree  errors  config  seeds  named  registry  allowance  dtype_policies
 """
 
 # Imports stand at the top of a module, but for these and for modules of kgraph that import them at their own top.

@@ -10,7 +10,21 @@ from kgraph.codegen.cpu_blocks import parallel
 from kgraph.codegen.cpu_product import contract, pack
 from kgraph.codegen.cpu_rows import columns, nest, parts
 from kgraph.codegen.cpu_turned import turned
-from kgraph.codegen.kernel import Check, Columns, Kernel, Nest, Pack, Parts, Product, Running, Scatter, Sort, Turned
+from kgraph.codegen.kernel import (
+    Check,
+    Columns,
+    Kernel,
+    Merge,
+    Nest,
+    Pack,
+    Parts,
+    Product,
+    Running,
+    Scatter,
+    Sort,
+    Turned,
+)
+from kgraph.codegen.sorting import sort_rows
 from kgraph.codegen.source import Source, closed, combined, size_text, strips, write
 from kgraph.index import Loop
 from kgraph.types import numpy_dtype
@@ -33,6 +47,7 @@ def source(kernel: Kernel) -> str:
             Running: running,
             Scatter: scatter,
             Sort: sort,
+            Merge: sort_rows,
             Turned: turned,
         }
         if isinstance(kernel.schedule, Check):

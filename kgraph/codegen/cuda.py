@@ -25,7 +25,8 @@ from kgraph.codegen.cuda_team import (
     row_length,
     taken_apart,
 )
-from kgraph.codegen.kernel import Check, Columns, Kernel, Nest, Product, Running, Scatter, Sweep
+from kgraph.codegen.kernel import Check, Columns, Kernel, Merge, Nest, Product, Running, Scatter, Sweep
+from kgraph.codegen.sorting import sort_by_block
 from kgraph.codegen.source import Source, closed, combined, digits, strips, write
 from kgraph.index import Loop
 from kgraph.sizes import Dim, minimum, product
@@ -54,7 +55,9 @@ def printed(kernel: Kernel, geometry: Geometry) -> tuple[str, Launch]:
     pointers = [parameter.name for parameter in kernel.parameters]
     if isinstance(kernel.schedule, Check):
         pointers.append(FLAG)
-    printer = {Nest: nest, Columns: columns, Product: contract, Running: running, Scatter: scatter, Check: check}
+    printer = {
+        Nest: nest, Columns: columns, Product: contract, Running: running, Scatter: scatter, Merge: merge, Check: check,
+    }  # fmt: skip
     with text.block(f"def kernel({', '.join([*pointers, *kernel.sizes])}):"):
         found = printer[type(kernel.schedule)](text, kernel.schedule, geometry)  # type: ignore[operator]
     return str(text), found
@@ -164,6 +167,11 @@ def scatter(text: Source, schedule: Scatter, geometry: Geometry) -> Launch:
                 value = schedule.combine.format(f"out[{schedule.address}]", closed(schedule.update))
                 text(f"out[{schedule.address}] = {value}")
     return threads_for(product(loop.extent for loop in loops), geometry)
+
+
+def merge(text: Source, schedule: Merge, geometry: Geometry) -> Launch:
+    """Sorted positions: a block for each row."""
+    return Launch(sort_by_block(text, schedule, geometry.threads), (geometry.threads,))
 
 
 def check(text: Source, schedule: Check, geometry: Geometry) -> Launch:

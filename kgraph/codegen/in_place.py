@@ -6,8 +6,12 @@ where nobody else needs it, and where all other readers of the old value, and al
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import networkx as nx
 
+from kgraph.codegen.kernel import Block, Kernel, Lines, Nest, Store, Sweep
 from kgraph.codegen.results import stored_by, viewed
 from kgraph.codegen.task import body_of
 from kgraph.ir import LEAVES, Graph, Node
@@ -39,6 +43,30 @@ def in_place(graph: Graph) -> dict[str, str]:
                 last += 1
                 graph.nodes[value]["order"] = last
     return {value: param for kernel in order for value, param in kernels[kernel].items()}
+
+
+def overlaid(kernel: Kernel, places: Mapping[str, str]) -> Kernel:
+    """The kernel with these results written to parameters that it reads: result -> parameter.
+
+    One pointer for both, since two would promise the compiler that they lie apart. All elements of a place are computed
+    before the first is stored.
+    """
+    if not places:
+        return kernel
+    nest = kernel.schedule
+    assert isinstance(nest, Nest), "state is overwritten element by element"
+    return replace(kernel, schedule=replace(nest, blocks=tuple(_overlaid(block, places) for block in nest.blocks)))
+
+
+def _overlaid(block: Block, places: Mapping[str, str]) -> Block:
+    assert isinstance(block, (Lines, Sweep)), "state is overwritten element by element"
+    made = [f"new{number}" for number in range(len(block.stores))]
+    lines = [f"{name} = {store.value}" for name, store in zip(made, block.stores, strict=True)]
+    stores = (
+        Store(places.get(one.target, one.target), one.address, name)
+        for name, one in zip(made, block.stores, strict=True)
+    )
+    return replace(block, lines=(*block.lines, *lines), stores=tuple(stores))
 
 
 def _readers(graph: Graph, name: str) -> set[str]:

@@ -213,6 +213,15 @@ class Sort:
 
 
 @dataclass(frozen=True)
+class Merge:
+    """The positions of the elements of each row in the order of the elements, equal ones in that of their places."""
+
+    row: Loop
+    place: Loop
+    has_nan: bool
+
+
+@dataclass(frozen=True)
 class Check:
     """Does each index lie in [low, high)? A kernel that finds one outside returns 1."""
 
@@ -246,7 +255,7 @@ class Turned:
     stores: tuple[Store, ...]
 
 
-Schedule = Nest | Columns | Parts | Product | Pack | Running | Scatter | Sort | Check | Turned
+Schedule = Nest | Columns | Parts | Product | Pack | Running | Scatter | Sort | Merge | Check | Turned
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.codegen.contraction import Contraction, Tile, operands_of
-from kgraph.codegen.in_place import in_place
+from kgraph.codegen.in_place import in_place, overlaid
 from kgraph.codegen.joined import Part, copying, parts_of, placed, within, writers
-from kgraph.codegen.kernel import Kernel
+from kgraph.codegen.kernel import Kernel, Merge
 from kgraph.codegen.ordered import TEAM, by_place, checking, says_as_much, sorting
 from kgraph.codegen.parts import Combined, in_parts
 from kgraph.codegen.results import stored_by, types_of, viewed, with_results_of_their_own
@@ -185,6 +185,11 @@ class _Planner:
             buffers += self._sorted(node, sources, steps)
             steps.append(Step(apart, tuple(buffers), task.sizes, node.name, graph=graph))
         else:
+            if isinstance(kernel.schedule, Merge):
+                buffers.append(self._spare(node, made.buffers[outs[0]]))
+            read = dict(zip(buffers, task.inputs, strict=False))
+            over = {one.name: read[out] for one, out in zip(task.outs, outs, strict=True) if out in read}
+            kernel = overlaid(kernel, over)
             steps.append(Step(kernel, tuple(buffers), task.sizes, node.name, graph=graph))
 
     def _in_parts(self, node: Node, cut: Combined, buffers: list[str], task: Task) -> Iterator[Step]:
@@ -196,6 +201,13 @@ class _Planner:
             buffers.append(name)
         for is_total, kernel in enumerate((cut.parts, cut.total)):
             yield Step(kernel, tuple(buffers), (*task.sizes, is_total), node.name, graph=self.graph)
+
+    def _spare(self, node: Node, result: Buffer) -> str:
+        """As much memory again as the result has, for the kernel that makes it."""
+        name = f"{self.scope}{node.name}:spare"
+        place = "prepared" if result.place == "prepared" else "arena"
+        self.made.buffers[name] = Buffer(name, result.dtype, result.elements, place)
+        return name
 
     def _sorted(self, node: Node, sources: Sequence[str], steps: list[Any]) -> list[str]:
         """The buffers with the indices of a scatter in the order of the places they point to, made by a step before."""

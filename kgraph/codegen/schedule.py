@@ -7,6 +7,7 @@ from kgraph.codegen.elementwise import elementwise
 from kgraph.codegen.kernel import Kernel
 from kgraph.codegen.ordered import run_along, scatter
 from kgraph.codegen.reduction import reducing
+from kgraph.codegen.sorting import order_along
 from kgraph.codegen.task import Task
 from kgraph.op import OPS
 
@@ -35,4 +36,6 @@ def schedule(task: Task, tile: Tile | None, packed_ahead: tuple[bool, bool]) -> 
         return scatter(task)
     if "cumulate" in found:
         return run_along(task)
+    if "sort" in found:
+        return order_along(task)
     return reducing(task) if "reduce" in found else elementwise(task, tile is not None)

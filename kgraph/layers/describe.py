@@ -99,5 +99,5 @@ def plain(value: Any) -> Any:
     if hasattr(value, "get_config"):
         return to_config(value)
     if isinstance(value, Callable) and hasattr(value, "__name__") and value.__name__ != "<lambda>":  # type: ignore[arg-type]
-        return value.__name__
+        return value.__name__ if value.__module__.startswith("kgraph.") else to_config(value)
     return value

@@ -14,6 +14,7 @@ from kgraph import constraints, dtype_policies, initializers, regularizers, tree
 from kgraph.errors import ArgumentError, GraphError, ShapeError
 from kgraph.layers import calls, describe, history, naming, spec
 from kgraph.layers.owner import Owner, unique
+from kgraph.named import home
 from kgraph.sizes import N, fresh_axis
 from kgraph.trace import Symbol, active, as_symbol, suspended, symbol_input
 from kgraph.types import TensorType, is_float, standard_dtype
@@ -66,7 +67,7 @@ class Layer(Owner):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__module__.startswith("kgraph."):
-            LAYERS[cls.__name__] = cls
+            LAYERS[cls.__name__] = LAYERS[home(cls)[1]] = cls
         if "build" in cls.__dict__:
             cls.build = building(cls.__dict__["build"])  # type: ignore[method-assign]
 
@@ -94,6 +95,8 @@ class Layer(Owner):
         self._trainable = bool(trainable)
         self._batch_shape_argument = batch_shape_argument(options)
         self._first_weights = options.pop("weights", None)
+        if options.get("quantization_config", 0) is None:
+            del options["quantization_config"]  # in every configuration that Keras writes
         if options:
             raise ArgumentError(f"{type(self).__name__} does not know the argument(s) {', '.join(sorted(options))}")
 

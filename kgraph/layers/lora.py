@@ -17,6 +17,7 @@ class Adaptable(Layer):
     lora_rank enables it when the layer is built, `enable_lora` later. lora_alpha defaults to the rank.
     """
 
+    bias: Any
     adapted = "kernel"  # the name of that weight
     lora_enabled = False
 
@@ -75,6 +76,25 @@ class Adaptable(Layer):
         """Whether to apply the factors one after the other, which spares training the sum of the size of the weight."""
         trace = active()
         return self.lora_enabled and trace is not None and bool(trace.training)
+
+    def save_own_variables(self, store: Any) -> None:
+        """As Keras does: the weight with the factors' product added to it, and the bias, but no factors."""
+        if not self.lora_enabled:
+            super().save_own_variables(store)
+            return
+        kept = [self.merged(), getattr(self, "bias", None)]
+        store.update({str(number): value for number, value in enumerate(kept) if value is not None})
+
+    def load_own_variables(self, store: Any) -> None:
+        """The weight takes the sum, and the second factor is 0, so that the product adds nothing to it."""
+        if not self.lora_enabled:
+            super().load_own_variables(store)
+            return
+        getattr(self, self.adapted).assign(store["0"])
+        if getattr(self, "bias", None) is not None:
+            self.bias.assign(store["1"])
+        factor: Variable = getattr(self, f"lora_{self.adapted}_b")
+        factor.assign(factor.numpy() * 0)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from kgraph import registry
 from kgraph.errors import ArgumentError
 from kgraph.layers.layer import LAYERS, Layer
 from kgraph.named import from_config, to_config
@@ -20,7 +21,14 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
     """The layer that `serialize` described; custom_objects has the classes that are not kgraph's, by name."""
     if isinstance(config, Layer):
         return config
-    return from_config(config, {**LAYERS, **(custom_objects or {})}, "layer")
+    number = config.get("shared_object_id")
+    shared = registry.shared_object(number)
+    if shared is not None:
+        return shared
+    with registry.CustomObjectScope(custom_objects):
+        layer = from_config(config, LAYERS, "layer")
+    registry.share(number, layer)
+    return layer
 
 
 def copy_of(layer: Layer, **changes: Any) -> Any:

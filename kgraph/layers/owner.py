@@ -161,6 +161,21 @@ class Owner:
         for weight, value in zip(own, values, strict=True):
             weight.assign(value)
 
+    def save_own_variables(self, store: Any) -> None:
+        """Put into `store`, by a name each, what a file is to hold of this layer without its sublayers."""
+        for number, variable in enumerate([*self._trainable_own, *self._other_own]):
+            store[str(number)] = variable
+
+    def load_own_variables(self, store: Any) -> None:
+        """Take the values that `save_own_variables` put into `store`. ShapeError unless they fit."""
+        own = [*self._trainable_own, *self._other_own]
+        if len(store.keys()) != len(own):
+            raise ShapeError(
+                f"layer {self._name!r} has {len(own)} variables of its own, and {len(store.keys())} are there for it"
+            )
+        for number, variable in enumerate(own):
+            variable.assign(store[str(number)])
+
 
 def unique(values: Iterable[Any]) -> list[Any]:
     """Each object once, in order."""

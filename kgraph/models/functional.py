@@ -6,9 +6,11 @@ from typing import Any
 
 from kgraph import ops, tree
 from kgraph.errors import ArgumentError, ShapeError
+from kgraph.layers.describe import of_arguments
 from kgraph.layers.history import shapes_of, single
 from kgraph.layers.layer import Layer
 from kgraph.layers.spec import InputSpec
+from kgraph.models.configuration import Writer, takes_inputs_and_outputs
 from kgraph.models.model import Model
 from kgraph.models.steps import Step, bound_sizes, check_names, find_steps, layers_in_order, masked, replay
 from kgraph.sizes import Dim
@@ -42,7 +44,7 @@ class Functional(Model):
         keep(self, "_nested_outputs", outputs)
         keep(self, "_steps", sorted(find_steps(self.inputs, self.outputs), key=lambda step: step.symbol.serial))
         steps = find_steps(self.inputs, self.outputs)
-        layers = layers_in_order(steps, self.inputs)
+        layers = layers_in_order(find_steps(self.inputs, self.outputs, as_written=True), self.inputs)
         check_names(layers, self.name)
         keep(self, "_layers_in_order", layers)
         for layer in layers:
@@ -141,7 +143,14 @@ class Functional(Model):
         return super()._entries(self._nested_inputs if inputs is None else inputs)
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "trainable": self.trainable}
+        if takes_inputs_and_outputs(type(self)):
+            return Writer(self).config()
+        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy.name}
+        return of_arguments(self, config) if type(self).get_config is Functional.get_config else config
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """None: the inputs say it all."""
+        return None
 
 
 Model.functional = Functional

@@ -10,14 +10,16 @@ from kgraph.errors import ArgumentError, GraphError
 from kgraph.ir import Graph
 from kgraph.layers import calls, naming
 from kgraph.layers.layer import Layer, known_shape, map_shapes
+from kgraph.models.storing import Storing
 from kgraph.models.summary import print_summary
 from kgraph.models.traced import Traced
 from kgraph.sizes import N
 from kgraph.trace import Symbol, as_symbol, symbol_input, tracing
+from kgraph.training.trainer import Trainer
 from kgraph.types import TensorType, is_float
 
 
-class Model(Layer):
+class Model(Trainer, Storing):
     """Layers that belong together.
 
     Model(inputs, outputs) makes a functional model of symbols. A subclass makes its layers in `__init__` and uses

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kgraph import tree
-from kgraph.errors import ArgumentError, CallIndexError, GraphError
+from kgraph.errors import ArgumentError, CallIndexError, GraphError, SavingError
 from kgraph.layers import calls, naming
 from kgraph.layers.input import InputLayer
 from kgraph.layers.layer import Layer, is_shape
 from kgraph.models.functional import Functional
 from kgraph.models.model import Model
+from kgraph.registry import CustomObjectScope
+from kgraph.saving.objects import made, serialize_keras_object
 from kgraph.trace import Symbol, suspended
 from kgraph.types import standard_dtype
 
@@ -185,7 +188,24 @@ class Sequential(Model):
         return self._known("output_names")
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "trainable": self.trainable}
+        layers = [*([self._bottom] if self._bottom else []), *self._stack]
+        config = {"name": self.name, "trainable": self.trainable, "layers": list(map(serialize_keras_object, layers))}
+        return config if self._bottom is None else {**config, "build_input_shape": list(self._bottom.batch_shape)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """The model that `get_config` described. SavingError for a description that is none."""
+        layers, shape = config.get("layers"), config.get("build_input_shape")
+        if not isinstance(layers, list) or "name" not in config:
+            raise SavingError(f"a Sequential model is described by its name and its layers, not by {config!r:.100}")
+        model = cls(name=config["name"])
+        with CustomObjectScope(custom_objects):
+            for layer in layers:
+                model.add(layer if isinstance(layer, Layer) else made(layer))
+        if is_shape(shape) and not model.built:
+            model.build(shape)
+        object.__setattr__(model, "_trainable", config.get("trainable") is not False)
+        return model
 
 
 def unique(layers: list[Layer]) -> list[Layer]:

@@ -36,18 +36,36 @@ def root(symbol: Symbol) -> Symbol:
     return symbol.inputs[0] if symbol.op == "item" and symbol.inputs[0].call is not None else symbol
 
 
-def find_steps(inputs: Sequence[Symbol], outputs: Iterable[Symbol]) -> list[Step]:
-    """The steps that lead from inputs to outputs, each after those it reads.
+def read_by(start: Symbol) -> list[Symbol]:
+    """What a layer's call, or an op, reads."""
+    return [] if start.op == "input" else start.call.inputs if start.call else list(start.inputs)
+
+
+def written(symbol: Symbol) -> Symbol:
+    """Like `root`, but the first result of a public function is the root of all that it computes."""
+    return symbol.applied.results[0] if symbol.applied else root(symbol)
+
+
+def read_by_written(start: Symbol) -> list[Symbol]:
+    """Like `read_by`, with public functions as steps."""
+    if start.applied is None:
+        return read_by(start)
+    return [one for one in tree.flatten([start.applied.args, dict(start.applied.kwargs)]) if isinstance(one, Symbol)]
+
+
+def find_steps(inputs: Sequence[Symbol], outputs: Iterable[Symbol], as_written: bool = False) -> list[Step]:
+    """The steps that lead from inputs to outputs, each after those it reads; as_written: not ops but public functions.
 
     GraphError, naming the tensor and who reads it, for one that comes from no input.
     """
+    start_of, sources_of = (written, read_by_written) if as_written else (root, read_by)
     given = {symbol.serial for symbol in inputs}
     found: dict[int, Step] = {}
     done: list[Step] = []
     waiting: list[tuple[Symbol, Step | None, bool]] = [(symbol, None, False) for symbol in reversed(list(outputs))]
     while waiting:
         symbol, reader, finished = waiting.pop()
-        start = root(symbol)
+        start = start_of(symbol)
         if finished:
             done.append(found[start.serial])
             continue
@@ -56,7 +74,7 @@ def find_steps(inputs: Sequence[Symbol], outputs: Iterable[Symbol]) -> list[Step
         if symbol.op == "input" and symbol.serial not in given:
             raise disconnected(symbol, reader, done)
         if start.serial not in found:
-            sources = [] if start.op == "input" else start.call.inputs if start.call else list(start.inputs)
+            sources = sources_of(start)
             step = found[start.serial] = Step(start, sources, len(found))
             waiting.append((symbol, None, True))
             waiting += [(source, step, False) for source in reversed(sources)]
@@ -77,22 +95,27 @@ def disconnected(symbol: Symbol, reader: Step | None, done: list[Step]) -> Graph
 
 def layers_in_order(steps: list[Step], inputs: Iterable[Symbol]) -> list[Layer]:
     """The layers as Keras orders them, and with them the weights: those furthest from the outputs first."""
+    return [one for one in operations_in_order(steps, inputs) if isinstance(one, Layer)]
+
+
+def operations_in_order(steps: list[Step], inputs: Iterable[Symbol]) -> list[Layer | Step]:
+    """The layers, and the steps that are ops between them, those furthest from the outputs first."""
     depths: dict[int, int] = {}
     firsts: dict[int, int] = {}
-    layers: dict[int, Layer] = {}
+    found: dict[int, Layer | Step] = {}
     for step in reversed(steps):
-        key = id(step.layer or step)
+        one = step.layer or step
+        key = id(one)
         step.depth = depths[key] = max(step.depth, depths.get(key, 0))
         for source in step.before:
             source.depth = max(source.depth, step.depth + 1)
-        if step.layer is not None:
-            layers[key] = step.layer
-            firsts[key] = min(step.first, firsts.get(key, step.first))
+        found[key] = one
+        firsts[key] = min(step.first, firsts.get(key, step.first))
     for symbol in inputs:  # those that no output needs
         layer = symbol.call.layer if symbol.op == "input" and symbol.call is not None else None
-        if layer is not None and id(layer) not in layers:
-            layers[id(layer)], depths[id(layer)], firsts[id(layer)] = layer, 0, -1
-    return [layers[key] for key in sorted(layers, key=lambda key: (-depths[key], firsts[key]))]
+        if layer is not None and id(layer) not in found:
+            found[id(layer)], depths[id(layer)], firsts[id(layer)] = layer, 0, -1
+    return [found[key] for key in sorted(found, key=lambda key: (-depths[key], firsts[key]))]
 
 
 def check_names(layers: Iterable[Layer], model: str) -> None:

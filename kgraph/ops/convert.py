@@ -12,6 +12,7 @@ from kgraph.ops.arithmetic import cast
 from kgraph.ops.axes import is_pattern
 from kgraph.ops.creating import dtype_of
 from kgraph.ops.tensors import tensor
+from kgraph.recording import recorded, recorder
 from kgraph.trace import Symbol, function, is_symbolic
 from kgraph.types import numpy_dtype, standard_dtype
 
@@ -23,7 +24,8 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, rag
     sparse and ragged are there for Keras programs that pass them, and change nothing.
     """
     if hasattr(x, "as_symbol"):
-        x = x.as_symbol() if is_symbolic((x,)) else x.numpy()
+        keep = recorder()
+        x = x.as_symbol() if is_symbolic((x,)) else x.numpy() if keep is None else recorded(x.numpy(), x.as_param())
     x = tensor(x)
     return x if dtype is None or is_pattern(x) else cast(x, dtype)
 

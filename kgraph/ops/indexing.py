@@ -17,6 +17,7 @@ from kgraph.ops.gather import wrap
 from kgraph.ops.move import shape_of
 from kgraph.ops.scattering import scatter_set
 from kgraph.ops.shapes import dims, moveaxis, one_axis, ravel, reshape
+from kgraph.recording import recorded, recorder
 from kgraph.sizes import Dim, Shape, Size, maximum, minimum, product, shown
 from kgraph.trace import Symbol, as_symbol, function, is_symbolic
 
@@ -119,7 +120,8 @@ def getitem(x: Any, key: Any) -> Any:
     """
     keys = list(key) if isinstance(key, tuple) else [key]
     if not is_symbolic([x, *keys]):
-        return np.asarray(x)[key]
+        keep, made = recorder(), np.asarray(x)[key]
+        return made if keep is None else recorded(np.asarray(made), getitem(keep.symbol(x), key))
     x = as_symbol(x)
     keys = _spelled(keys, x.type.rank)
     roles = [_role(key) for key in keys]

@@ -20,6 +20,7 @@ from kgraph.op import FUNCTIONS, OPS, Op
 from kgraph.ops.compare import less
 from kgraph.ops.creating import arange
 from kgraph.ops.move import shape_of
+from kgraph.recording import recorded, recorder
 from kgraph.sizes import Dim, Size, unify
 from kgraph.trace import (
     Symbol,
@@ -170,7 +171,7 @@ def _unless_symbolic(run: Callable[[], Any], given: Any) -> Any:
     values, updates = evaluate(collect(leaves, (), found.updates), [])
     for variable, value in updates.items():
         variable.write(value)
-    rest = iter(values)
+    rest = iter(values if recorder() is None else map(recorded, map(np.asarray, values), leaves))
     return tree.map_structure(lambda leaf: None if leaf is None else next(rest), result)
 
 

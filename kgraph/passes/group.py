@@ -75,7 +75,7 @@ def points_inside(graph: Graph, reader: str, indices: Node) -> bool:
 def reads_elements(graph: Graph, reader: str, name: str) -> bool:
     """Whether the reader takes elements of the value as they come, not the value as a whole."""
     op = OPS[graph[reader].op]
-    if op.kind in ("contract", "scatter", "cumulate", "loop"):
+    if op.kind in ("contract", "scatter", "cumulate", "sort", "loop"):
         return False
     index_slot = INDICES.get(op.name)
     return index_slot is None or graph.arguments(reader)[index_slot] != name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kgraph.ir import Graph
 from kgraph.op import OPS
-from kgraph.rewrite import substitute
+from kgraph.rewrite import stand_in, substitute
 from kgraph.trace import reference
 
 
@@ -15,5 +15,9 @@ def open_composed(graph: Graph) -> Graph:
         op = OPS.get(node.op)
         if op is not None and op.opened is not None:
             arguments = [reference(graph, name) for name in graph.arguments(node.name)]
-            substitute(graph, node.name, op.opened(*arguments, **node.attrs))
+            result = op.opened(*arguments, **node.attrs)
+            if result.op == "ref":
+                stand_in(graph, node.name, result.stem)
+            else:
+                substitute(graph, node.name, result)
     return graph.prune()

@@ -1,0 +1,1 @@
+"""The Keras workflow around a compiled step: compile, fit, evaluate, predict."""

@@ -1,0 +1,55 @@
+"""Which target, sample weight, loss and metric belongs to which output of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kgraph import tree
+from kgraph.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs of a model by name, in order; a model with one output may leave it without a name."""
+
+    structure: Any
+    names: list[str]
+
+    @classmethod
+    def of(cls, y_pred: Any, names: Sequence[str] | None) -> Outputs:
+        """The outputs of this nest. names: what the model calls them; keys of a dict come first."""
+        count = len(tree.flatten(y_pred))
+        if isinstance(y_pred, Mapping) and not any(map(tree.is_nested, y_pred.values())):
+            found = sorted(y_pred)
+        elif names is not None and len(names) == count:
+            found = list(names)
+        else:
+            found = [f"output_{number}" for number in range(1, count + 1)]
+        return cls(y_pred, found)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def each(self, value: Any, what: str, partial: bool = False) -> list[Any]:
+        """One value for each output, from a dict by name, a list, or a nest like that of the outputs.
+
+        partial: a dict may leave outputs out; they get None. ArgumentError for a name that no output has, or for
+        another number of values than outputs.
+        """
+        if isinstance(value, Mapping):
+            unknown = sorted(str(key) for key in value if key not in self.names)
+            missing = [] if partial else [name for name in self.names if name not in value]
+            if unknown or missing:
+                wrong = f"{unknown[0]!r} is no output" if unknown else f"{missing[0]!r} is missing"
+                raise ArgumentError(f"{what} goes by the outputs {', '.join(self.names)}: {wrong}")
+            return [value.get(name) for name in self.names]
+        if len(self) == 1 and not tree.is_nested(value):
+            return [value]
+        flat = tree.flatten(value)
+        if len(flat) != len(self):
+            raise ArgumentError(
+                f"{what} wants one for each of the {len(self)} outputs {', '.join(self.names)}, and got {len(flat)}"
+            )
+        return flat
