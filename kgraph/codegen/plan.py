@@ -186,7 +186,7 @@ class _Planner:
             steps.append(Step(apart, tuple(buffers), task.sizes, node.name, graph=graph))
         else:
             if isinstance(kernel.schedule, Merge):
-                buffers.append(self._spare(node, made.buffers[outs[0]]))
+                buffers.append(self._room(node, made.buffers[outs[0]]))
             read = dict(zip(buffers, task.inputs, strict=False))
             over = {one.name: read[out] for one, out in zip(task.outs, outs, strict=True) if out in read}
             kernel = overlaid(kernel, over)
@@ -202,7 +202,7 @@ class _Planner:
         for is_total, kernel in enumerate((cut.parts, cut.total)):
             yield Step(kernel, tuple(buffers), (*task.sizes, is_total), node.name, graph=self.graph)
 
-    def _spare(self, node: Node, result: Buffer) -> str:
+    def _room(self, node: Node, result: Buffer) -> str:
         """As much memory again as the result has, for the kernel that makes it."""
         name = f"{self.scope}{node.name}:spare"
         place = "prepared" if result.place == "prepared" else "arena"

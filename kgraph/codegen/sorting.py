@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kgraph.codegen.kernel import Kernel, Merge, Parameter
 from kgraph.codegen.source import Source, size_text
 from kgraph.codegen.task import CHUNK, Task, estimate, renamed_loops
@@ -19,8 +21,9 @@ def order_along(task: Task) -> Kernel:
     *outer, length = task.root.tensor.shape
     dtype = task.body[task.body.arguments(task.root.name)[0]].tensor.dtype
     row, element = renamed_loops([Loop("row", product(outer)), Loop("place", length)], task)
-    task.parameters.append(Parameter(SPARE, "int32"))
-    return task.kernel(Merge(row, element, is_float(dtype)), product(outer), CHUNK // (COST * estimate(length)), {})
+    schedule, grain = Merge(row, element, is_float(dtype)), CHUNK // (COST * estimate(length))
+    found = task.kernel(schedule, product(outer), grain, {})
+    return replace(found, parameters=(*found.parameters, Parameter(SPARE, "int32")))
 
 
 def before(schedule: Merge, one: str, other: str) -> str:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph import losses, metrics, tree
+from kgraph import metrics, tree
 from kgraph.errors import ArgumentError
 from kgraph.losses.loss import Loss
 from kgraph.metrics import Metric
 from kgraph.training.guess import named_by_target
 from kgraph.training.outputs import Outputs
 
-ACCURACIES = {
+ACCURACIES: dict[str, type[Metric]] = {
     "binary": metrics.BinaryAccuracy,
     "categorical": metrics.CategoricalAccuracy,
     "sparse": metrics.SparseCategoricalAccuracy,
 }
-CROSSENTROPIES = {
+CROSSENTROPIES: dict[str, type[Metric]] = {
     "binary": metrics.BinaryCrossentropy,
     "categorical": metrics.CategoricalCrossentropy,
     "sparse": metrics.SparseCategoricalCrossentropy,
@@ -54,10 +54,9 @@ class CompiledMetrics:
         if tree.is_nested(sample_weight):
             weights = outputs.each(sample_weight, "sample_weight", partial=True)
         if self._parts is None:
-            self._parts = [
-                *self._built(self.plain, "metrics=", False, outputs, targets, predictions),
-                *self._built(self.weighted, "weighted_metrics=", True, outputs, targets, predictions),
-            ]
+            plain = self._built(self.plain, "metrics=", False, outputs, targets, predictions)
+            weighted = self._built(self.weighted, "weighted_metrics=", True, outputs, targets, predictions)
+            self._parts = _named_apart(outputs, plain, weighted)
         for place, metric, is_weighted in self._parts:
             weight = {"sample_weight": weights[place]} if is_weighted and weights[place] is not None else {}
             metric.update_state(targets[place], predictions[place], **weight)
@@ -70,10 +69,7 @@ class CompiledMetrics:
             for identifier in wanted:
                 if targets[place] is None:
                     raise ArgumentError(f"{what} measures output {outputs.names[place]!r}, which has no target")
-                metric = get_metric(identifier, targets[place], predictions[place])
-                if len(outputs) > 1:
-                    metric.name = f"{outputs.names[place]}_{metric.name}"
-                made.append((place, metric, is_weighted))
+                made.append((place, get_metric(identifier, targets[place], predictions[place]), is_weighted))
         return made
 
     def _each(self, given: Any, what: str, outputs: Outputs) -> list[list[Any]]:
@@ -98,6 +94,19 @@ class CompiledMetrics:
         return [list(given) for _ in outputs.names]
 
 
+Part = tuple[int, Metric, bool]
+
+
+def _named_apart(outputs: Outputs, plain: list[Part], weighted: list[Part]) -> list[Part]:
+    """All metrics, named after their outputs where there are several; one measured twice is weighted_ once."""
+    for place, metric, _ in weighted:
+        if any(place == other and metric.name == one.name for other, one, _ in plain):
+            metric.name = f"weighted_{metric.name}"
+    for place, metric, _ in (*plain, *weighted) if len(outputs) > 1 else ():
+        metric.name = f"{outputs.names[place]}_{metric.name}"
+    return [*plain, *weighted]
+
+
 def _as_list(value: Any) -> list[Any]:
     given = list(value) if isinstance(value, (list, tuple)) else [value]
     return [one for one in given if one is not None]
@@ -111,9 +120,8 @@ def get_metric(identifier: Any, y_true: Any, y_pred: Any) -> Metric:
     if isinstance(identifier, Loss):
         return metrics.MeanMetricWrapper(identifier.call, name=identifier.name)
     found = metrics.get(identifier)
-    if isinstance(found, Metric):
-        return found
-    name = identifier if isinstance(identifier, str) else getattr(found, "__name__", type(found).__name__)
-    if found in losses.CLASSES and isinstance(identifier, str) and identifier in ("mse", "mae", "mape", "msle"):
-        name = identifier
-    return metrics.MeanMetricWrapper(found, name=name)
+    name = identifier if isinstance(identifier, str) else getattr(found, "name", getattr(found, "__name__", None))
+    if not isinstance(found, Metric):
+        return metrics.MeanMetricWrapper(found, name=name or type(found).__name__)
+    found.name = name or found.name
+    return found

@@ -12,6 +12,7 @@ from kgraph.errors import ArgumentError, DTypeError, ShapeError
 from kgraph.types import numpy_dtype
 
 BATCH_SIZE = 32
+_END = object()
 Batch = tuple[Any, ...]  # (x,), (x, y) or (x, y, sample_weight), each a nest of arrays
 
 
@@ -73,7 +74,7 @@ def as_nest(value: Any, what: str) -> Any:
 
 def length(data: Any) -> int:
     """The number of samples of a nest of arrays; ShapeError if they differ."""
-    sizes = {}
+    sizes: dict[int, tuple[int, ...]] = {}
     for array in tree.flatten(data):
         if array is not None:
             if not array.shape:
@@ -179,19 +180,24 @@ class Batches:
         return len(self.source) if hasattr(self.source, "__len__") else None
 
     def epoch(self, steps: int | None) -> Iterator[Any]:
-        """The batches of one epoch: `steps` of them, or all that come."""
-        found = self._iterator(fresh=steps is None)
-        count = 0
+        """The batches of one epoch: `steps` of them, or all that come.
+
+        What can begin anew does so where it ends before there are steps enough; a generator goes on.
+        """
+        again = not is_generator(self.source)
+        if steps is None or steps == self.steps or self._running is None:
+            self._running = self._begin()
+        count, since = 0, 0
         while steps is None or count < steps:
-            try:
-                given = next(found)
-            except StopIteration:
+            assert self._running is not None
+            given = next(self._running, _END)
+            if given is _END:
                 self._running = None
-                if steps is not None and hasattr(self.source, "__iter__") and not is_generator(self.source) and count:
-                    found = self._iterator(fresh=True)  # an epoch of more steps than there are batches
-                    continue
-                return
-            count += 1
+                if steps is None or not again or not since:
+                    return
+                self._running, since = self._begin(), 0
+                continue
+            count, since = count + 1, since + 1
             yield self._batch(given)
 
     def end_epoch(self) -> None:
@@ -199,13 +205,10 @@ class Batches:
         if hasattr(self.source, "on_epoch_end"):
             self.source.on_epoch_end()
 
-    def _iterator(self, fresh: bool) -> Iterator[Any]:
-        if fresh or self._running is None:
-            if hasattr(self.source, "__getitem__") and not hasattr(self.source, "__iter__"):
-                self._running = (self.source[number] for number in range(len(self.source)))
-            else:
-                self._running = iter(self.source)
-        return self._running
+    def _begin(self) -> Iterator[Any]:
+        if hasattr(self.source, "__getitem__") and not hasattr(self.source, "__iter__"):
+            return (self.source[number] for number in range(len(self.source)))
+        return iter(self.source)
 
     def _batch(self, given: Any) -> Any:
         x, y, weights = unpack_x_y_sample_weight(given)

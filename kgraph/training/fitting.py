@@ -51,37 +51,44 @@ def fit(
     self._needs_compile("fit")
     given = dataset(x, y, sample_weight, batch_size, shuffle, class_weight)
     validation = _validation(given, validation_split, validation_data, validation_batch_size or batch_size)
-    if validation_split:
-        assert isinstance(given, Arrays)
-        given, validation = given.split(validation_split)
-        validation.shuffle = False
-        validation.batch_size = validation_batch_size or validation.batch_size
+    if validation_split and isinstance(given, Arrays):
+        given, validation = _split(given, validation_split, validation_batch_size)
     for one in (given, validation):
         if one is not None:
             check_data(self, one)
     steps = steps_of(given, steps_per_epoch)
-    told = _callbacks(self, callbacks, verbose, epochs=epochs, steps=steps, add_history=True)
+    measured = validation, validation_steps, validation_freq
     self.stop_training = False
-    with told:
+    object.__setattr__(self, "_initial_epoch", None)
+    with _callbacks(self, callbacks, verbose, epochs=epochs, steps=steps, add_history=True) as told:
         told.on_train_begin()
-        logs: dict[str, float] = {}
-        for epoch in range(self._initial_epoch or initial_epoch, epochs):
-            self.reset_metrics()
-            told.on_epoch_begin(epoch)
-            logs = run_epoch(self, "train", given, steps, told)
-            if validation is not None and _is_due(epoch + 1, validation_freq):
-                measured = _evaluated(self, validation, validation_steps, told)
-                logs = {**logs, **{f"val_{name}": value for name, value in measured.items()}}
-            told.on_epoch_end(epoch, logs)
-            if isinstance(given, Batches):
-                given.end_epoch()
-            if self.stop_training:
-                break
-        object.__setattr__(self, "_initial_epoch", None)
+        first = initial_epoch if self._initial_epoch is None else self._initial_epoch
+        logs = _epochs(self, range(first, epochs), given, steps, measured, told)
         if self.optimizer is not None and self.trainable_variables:
             self.optimizer.finalize_variable_values(self.trainable_variables)
         told.on_train_end(logs)
     return self.history
+
+
+def _epochs(
+    model: Any, epochs: range, given: Any, steps: int | None, measured: tuple[Any, int | None, Any], told: Any
+) -> dict[str, float]:
+    """Train and measure; returns the metrics of the last epoch."""
+    validation, validation_steps, frequency = measured
+    logs: dict[str, float] = {}
+    for epoch in epochs:
+        model.reset_metrics()
+        told.on_epoch_begin(epoch)
+        logs = run_epoch(model, "train", given, steps, told)
+        if validation is not None and _is_due(epoch + 1, frequency):
+            found = _evaluated(model, validation, validation_steps, told)
+            logs = {**logs, **{f"val_{name}": value for name, value in found.items()}}
+        told.on_epoch_end(epoch, logs)
+        if isinstance(given, Batches):
+            given.end_epoch()
+        if model.stop_training:
+            break
+    return logs
 
 
 def evaluate(
@@ -224,6 +231,14 @@ def _validation(given: Any, split: float, data: Any, batch_size: int | None) -> 
     if not isinstance(given, Arrays):
         raise ArgumentError("validation_split needs arrays: what comes in batches cannot be split")
     return None
+
+
+def _split(given: Arrays, share: float, batch_size: int | None) -> tuple[Arrays, Arrays]:
+    """What to train on, and the part that only measures."""
+    rest, part = given.split(share)
+    part.shuffle = False
+    part.batch_size = batch_size or part.batch_size
+    return rest, part
 
 
 def _is_due(epoch: int, frequency: Any) -> bool:

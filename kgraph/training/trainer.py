@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from kgraph import losses, metrics, ops, optimizers, tree
+from kgraph import losses, ops, optimizers, tree
 from kgraph.errors import ArgumentError, GraphError
 from kgraph.gradient_tape import GradientTape
+from kgraph.metrics import Mean
+from kgraph.metrics import deserialize as metric_of
 from kgraph.named import to_config
 from kgraph.training import fitting
 from kgraph.training.compiled_loss import CompiledLoss
@@ -29,7 +31,7 @@ class Compilation:
     optimizer: Any
     loss: CompiledLoss | None
     metrics: CompiledMetrics | None
-    tracker: metrics.Mean  # the mean of the loss
+    tracker: Mean  # the mean of the loss
     run_eagerly: bool
     steps_per_execution: int
     steps: dict[str, Steps] = field(default_factory=dict)
@@ -98,7 +100,7 @@ class Trainer:
             chosen,
             None if loss is None else CompiledLoss(loss, loss_weights, names),
             CompiledMetrics(metrics, weighted_metrics, names) if measured else None,
-            _tracker(),
+            Mean(name="loss"),
             run_eagerly,
             steps_per_execution,
         ))  # fmt: skip
@@ -264,7 +266,7 @@ class Trainer:
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """One step of training. Returns the loss, or a list of it and the metrics, or a dict; metrics go on counting.
+        """One step of training. Returns the loss, or a list of it and the metrics, or a dict: of this batch alone.
 
         ArgumentError for class_weight beside sample_weight.
         """
@@ -286,6 +288,7 @@ class Trainer:
     def _on_batch(self, kind: str, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
         given = dataset(x, y, sample_weight)
         fitting.check_data(self, given)
+        self.reset_metrics()
         found = self.steps_for(kind).find(given.data)(given.data)  # type: ignore[union-attr]
         logs = {name: float(np.mean(value)) for name, value in found.items()}
         return logs if return_dict else fitting.in_order(self, logs)
@@ -304,14 +307,10 @@ class Trainer:
         given["optimizer"] = optimizers.deserialize(given["optimizer"]) if given.get("optimizer") else "rmsprop"
         given["loss"] = _made(given.get("loss"), losses.deserialize)
         for key in ("metrics", "weighted_metrics"):
-            given[key] = _made(given.get(key), metrics.deserialize)
+            given[key] = _made(given.get(key), metric_of)
         self.compile(**given)
         if self.optimizer is not None and getattr(self, "built", False):
             self.optimizer.build(self.trainable_variables)
-
-
-def _tracker() -> metrics.Mean:
-    return metrics.Mean(name="loss")
 
 
 def _plain(value: Any) -> Any:

@@ -68,7 +68,8 @@ class Job:
             STATE: self._state.ctypes.data,
         }
         self._words = np.array([words[place] for place in range(len(words))], np.int64)
-        self._code, self._order = code, None
+        self._code = code
+        self._order: np.ndarray | None = None
         self.address = self._words.ctypes.data
 
     @property
