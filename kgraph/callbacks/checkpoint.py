@@ -15,9 +15,9 @@ class ModelCheckpoint(MonitorCallback):
 
     filepath: ends in ".weights.h5" or ".safetensors" with save_weights_only, otherwise in ".keras" (ArgumentError);
     names in braces are filled in: "{epoch:02d}-{val_loss:.2f}.keras", where the epoch counts from 1, and {batch} with
-    save_freq in batches. Folders are made. save_best_only: only when the metric `monitor` has improved. mode: "min", "max" or "auto"
-    (see MonitorCallback). save_freq: "epoch", or the number of batches between two savings, counted over epochs.
-    initial_value_threshold: what the metric must be better than at first. verbose=1 says what is done.
+    save_freq in batches. Folders are made. save_best_only: only when the metric `monitor` has improved. mode: "min",
+    "max" or "auto" (see MonitorCallback). save_freq: "epoch", or the number of batches between two savings, counted
+    over epochs. initial_value_threshold: what the metric must be better than at first. verbose=1 says what is done.
 
     A file is replaced in one step, so that there is a whole one at every moment. MissingExtraError at once, and not
     after the first epoch, if the package for the kind of file is not installed. Source: Keras.

@@ -184,7 +184,7 @@ class SparseCategoricalCrossentropy(FunctionMetric):
         options = {"from_logits": from_logits, "ignore_class": ignore_class, "axis": axis}
         super().__init__(losses.sparse_categorical_crossentropy, name, dtype, **options)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Take in one batch. ShapeError if targets, predictions and weights do not fit."""
         if self.ignore_class is not None and (sample_weight is not None or getattr(y_pred, "mask", None) is not None):
             y_true = ops.convert_to_tensor(y_true)

@@ -8,6 +8,7 @@ from kgraph import config, ops
 from kgraph.errors import ArgumentError
 from kgraph.metrics.metric import Metric, check_rank_2
 from kgraph.metrics.reduction import spread
+from kgraph.variable import Variable
 
 AVERAGES = (None, "micro", "macro", "weighted")
 STATE = ("true_positives", "false_positives", "false_negatives", "intermediate_weights")
@@ -21,6 +22,10 @@ class FBetaScore(Metric):
     without one, the largest prediction of a sample is.
     """
 
+    true_positives: Variable
+    false_positives: Variable
+    false_negatives: Variable
+    intermediate_weights: Variable
     _direction = "up"
 
     def __init__(
@@ -41,15 +46,18 @@ class FBetaScore(Metric):
         self.average, self.beta, self.threshold = average, beta, threshold
         self._built = False
 
+    def _build(self, classes: int) -> None:
+        shape = () if self.average == "micro" else (classes,)
+        for name in STATE:
+            setattr(self, name, self.add_variable(shape, "zeros", self.dtype, name=name))
+        self._built = True
+
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Take in one batch; sample_weight has a weight for each sample."""
         y_true, y_pred = ops.convert_to_tensor(y_true, self.dtype), ops.convert_to_tensor(y_pred, self.dtype)
         check_rank_2(self.name, y_true, y_pred)
         if not self._built:
-            shape = () if self.average == "micro" else (y_pred.shape[1],)
-            for name in STATE:
-                setattr(self, name, self.add_variable(shape, "zeros", self.dtype, name=name))
-            self._built = True
+            self._build(y_pred.shape[1])
         if self.threshold is None:
             largest = ops.max(y_pred, axis=-1, keepdims=True)  # a sample of zeros has none
             chosen = ops.logical_and(ops.greater_equal(y_pred, largest), ops.greater(ops.absolute(y_pred), 1e-9))
@@ -61,10 +69,10 @@ class FBetaScore(Metric):
             weight = ops.convert_to_tensor(sample_weight, self.dtype)
             weight = spread(ops.expand_dims(weight, 1) if len(weight.shape) else weight, y_true)
         axis = None if self.average == "micro" else 0
-        for name, values in zip(
-            STATE, (y_pred * y_true, y_pred * (1.0 - y_true), (1.0 - y_pred) * y_true, y_true), strict=True
-        ):
-            getattr(self, name).assign_add(ops.sum(values * weight, axis=axis))
+        self.true_positives.assign_add(ops.sum(y_pred * y_true * weight, axis=axis))
+        self.false_positives.assign_add(ops.sum(y_pred * (1.0 - y_true) * weight, axis=axis))
+        self.false_negatives.assign_add(ops.sum((1.0 - y_pred) * y_true * weight, axis=axis))
+        self.intermediate_weights.assign_add(ops.sum(y_true * weight, axis=axis))
 
     def result(self) -> Any:
         if not self._built:

@@ -26,6 +26,10 @@ class Outcomes(Metric):
     """
 
     thresholds: Any
+    true_positives: Variable
+    false_positives: Variable
+    true_negatives: Variable
+    false_negatives: Variable
     _even = False
 
     def add_outcomes(self, outcomes: Iterable[str], shape: Sequence[int]) -> None:
@@ -91,7 +95,7 @@ class Batch:
             labels, predictions = ops.expand_dims(labels, 0), ops.expand_dims(predictions, 0)
             weight = None if weight is None else ops.expand_dims(weight, 0)
         above = ops.greater(predictions, thresholds[0] if single else thresholds)
-        axes = tuple(range(0 if single else 1, rank + (0 if single else 1) - (1 if self.by_label else 0)))
+        axes = tuple(range(len(above.shape)))[0 if single else 1 : -1 if self.by_label else None]
         found = {}
         for outcome in wanted:
             right, positive = outcome.startswith("true"), outcome.endswith("positives")

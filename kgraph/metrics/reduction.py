@@ -98,10 +98,10 @@ class MeanMetricWrapper(Mean):
     def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
         super().__init__(name=name, dtype=dtype)
         self._fn, self._fn_kwargs = fn, kwargs
-        if fn in losses.CLASSES or isinstance(fn, losses.Loss):
+        if isinstance(fn, losses.Loss) or any(fn is loss for loss in losses.CLASSES):
             self._direction = "down"
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Take in one batch. ShapeError if targets, predictions and weights do not fit."""
         mask = getattr(y_pred, "mask", None)
         check_batch(self.name, y_true, y_pred)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from models import drive, small_model
+from small_models import drive, small_model
 
 import kgraph as kg
 from kgraph.callbacks import CSVLogger, History, TensorBoard
