@@ -100,7 +100,7 @@ class CudaProgram:
             return
         for name, variable in params.items():
             if self._versions is None or versions[name] != self._versions[name]:
-                target.upload(self._kept[name].memory, variable.value)
+                target.upload(self._kept[name].memory, variable.kept)
         for step in self.plan.prepare:
             self._start(target, step, {}, {}, None)
         self._versions = versions

@@ -77,7 +77,7 @@ def _cut(loops: Sequence[Loop], width: int, fewest: int) -> tuple[Loop, int] | N
     found: list[tuple[float, Loop, int]] = []
     for loop in loops:
         others = prod(estimate(one.extent) for one in loops if one is not loop)
-        length = max(fewest, CHUNK // (others * width))
+        length = max(1, -(-fewest // others), CHUNK // (others * width))
         turns = loop.extent / length if isinstance(loop.extent, int) else float("inf")
         if turns >= 4:
             found.append((turns, loop, length))

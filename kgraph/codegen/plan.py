@@ -62,6 +62,7 @@ class _Planner:
     parts: dict[str, tuple[Part, int]] = field(default_factory=dict)  # values made in a part of a concatenation
     copied: dict[str, list[Part]] = field(default_factory=dict)  # by concatenation: operands that are copied
     steps: list[Step | Loop] = field(default_factory=list)
+    outer: _Planner | None = None  # of the graph around
 
     def run(self) -> None:
         """Find memory for every value, and the steps that compute them."""
@@ -178,7 +179,7 @@ class _Planner:
         if isinstance(kernel, Contraction):
             assert self.tile is not None
             ways = variants(task, kernel, self.tile, ahead)
-            steps += self._contracted(node, task, kernel, buffers, sources, ways)  # type: ignore[operator]
+            steps += list(self._contracted(node, task, kernel, buffers, sources, ways))
         elif self.tile is not None and steps is self.steps and (cut := in_parts(kernel)) is not None:
             steps += self._in_parts(node, cut, buffers, task)  # type: ignore[operator]
         elif self.tile is not None and self.threads >= TEAM and (apart := by_place(task, kernel)) is not None:
@@ -240,7 +241,8 @@ class _Planner:
         if found.pack is not None:
             source, ahead = buffers[found.right], sources[found.right] in self.static
             wanted = (found.pack, task.sizes, source)
-            before = [step for step in (*made.prepare, *self.steps) if isinstance(step, Step)]
+            owner = self._owner(source)
+            before = [step for step in (*made.prepare, *owner.steps, *self.steps) if isinstance(step, Step)]
             earlier = next((step for step in before if (step.kernel, step.sizes, step.buffers[0]) == wanted), None)
             name = earlier.buffers[1] if earlier else f"{self.scope}{node.name}:panels"
             if earlier is None:
@@ -248,10 +250,7 @@ class _Planner:
                 place = "prepared" if ahead else "arena"
                 made.buffers[name] = Buffer(name, dtype, task.known(found.panels), place)
                 step = Step(found.pack, (source, name), task.sizes, name, graph=graph)
-                if ahead:
-                    made.prepare.append(step)
-                else:
-                    yield step
+                (made.prepare if ahead else owner.steps).append(step)
             given.append(name)
         outs = self._stored(node)
         operands = [buffers[task.body.inputs.index(name)] for name in operands_of(task)]
@@ -262,6 +261,13 @@ class _Planner:
                 made.buffers[products] = Buffer(products, task.root.tensor.dtype, way.products, "arena")
             written = [products] if way.products != 0 else outs
             yield Step(way.kernel, (*read[way.reads], *written), way.sizes, node.name, graph=graph)
+
+    def _owner(self, buffer: str) -> _Planner:
+        """Who computes what lies in a buffer: this part of the plan, or one around it, which packs it once."""
+        owner = self
+        while owner.outer is not None and buffer in owner.names.values():
+            owner = owner.outer
+        return owner
 
     def _add_checks(self, node: Node) -> None:
         """A step that looks at the indices of a gather or scatter before anything is read or written with them."""
@@ -281,7 +287,7 @@ class _Planner:
         return {self.graph[one].attrs["index"]: self.at(one) for one in self.graph.readers(node.name)}
 
     def _inside(self, body: Graph, scope: str, places: dict[str, str], copies: set[str]) -> _Planner:
-        return _Planner(self.made, body, self.tile, places, copies, self.threads, scope)
+        return _Planner(self.made, body, self.tile, places, copies, self.threads, scope, outer=self)
 
     def _add_loop(self, node: Node) -> None:
         scope = f"{self.scope}{node.name}::"

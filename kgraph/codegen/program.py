@@ -143,7 +143,10 @@ class Program:
     def run(
         self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], sizes: Mapping[str, int]
     ) -> dict[Any, np.ndarray | None]:
-        """Fill the outputs; returns the new value of each state variable, None if it has it. RangeError: a bad index."""
+        """Fill the outputs; returns the new value of each state variable, None where it has it already.
+
+        Raises RangeError for a bad index.
+        """
         self._refresh()
         context = self._take(sizes)
         try:
@@ -183,7 +186,7 @@ class Program:
     def _changes(self) -> list[Change]:
         """The state that a call changes; what is written where it lies has nothing to copy."""
         return [
-            Change(slot, variable.value.ctypes.data, 0 if written else variable.value.nbytes, variable.version_address)
+            Change(slot, variable.kept.ctypes.data, 0 if written else variable.kept.nbytes, variable.version_address)
             for variable, slot, written in zip(self._updated, self._update_slots, self._in_place, strict=True)
             if slot is not None
         ]
@@ -251,7 +254,7 @@ class Program:
         shapes = [dim for name in graph.outputs for dim in resolve(graph[name].tensor.shape, sizes)]
         is_long = nanoseconds(graph, sizes) > LONG
         pairs = zip(self._updated, self._in_place, strict=True)
-        updates = [None if written else np.empty_like(variable.value) for variable, written in pairs]
+        updates = [None if written else np.empty_like(variable.kept) for variable, written in pairs]
         for slot, array in zip(self._update_slots, updates, strict=True):
             if slot is not None and array is not None:
                 frame[slot] = array.ctypes.data
@@ -262,7 +265,7 @@ class Program:
     def _frame(self, sizes: Mapping[str, int]) -> np.ndarray:
         """Sizes, extents and the addresses that are the same in every call."""
         frame = np.zeros(len(self._slots), np.int64)
-        arrays = {**self.plan.constants, **self._prepared, **{name: v.value for name, v in self._params}}
+        arrays = {**self.plan.constants, **self._prepared, **{name: v.kept for name, v in self._params}}
         for (kind, what), slot in self._slots.items():
             if kind == "buffer":
                 frame[slot] = arrays[what].ctypes.data if what in arrays else 0

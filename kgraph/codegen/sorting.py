@@ -1,4 +1,4 @@
-"""The order of elements along rows: kernels that merge sorted runs of positions, from one memory to another and back."""
+"""The order of elements along rows: kernels that merge sorted runs of positions, to and fro between two memories."""
 
 from __future__ import annotations
 
