@@ -79,10 +79,16 @@ class DirectExecutable(Executable):
             self._use(self._entries[1], lowered, VALUE_AND_ARRAYS)
         return lowered
 
+    def in_front_of(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that serves calls natively as `__call__` does, and hands all others to this method."""
+        entry, lowered = Entry(method, runtime().entry_at), self._forward()
+        self._use(entry, lowered, ARRAYS if tree.is_nested(self.definition.outputs) else ARRAY)
+        return entry.function
+
     def _use(self, entry: Entry, lowered: Lowered, form: int) -> None:
         """Serve calls like this one natively from now on."""
         if lowered not in self._tables:
-            self._tables[lowered] = lowered.program.table(form)
+            self._tables[lowered] = None if lowered.narrows else lowered.program.table(form)
         table = self._tables[lowered]
         if table is not None:
             entry.use(table)

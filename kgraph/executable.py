@@ -54,17 +54,20 @@ class Lowered:
         self.inputs = [(name, self.ir[name].tensor) for name in self.ir.inputs]
         self.native: Callable[..., list[np.ndarray] | None] | None = None  # runs the program where nothing is missing
         self._known: dict[Any, Any] = {}
-        self.dtypes = [numpy_dtype(self.ir[name].tensor.dtype) for name in self.ir.outputs]
+        made, wanted = self.ir, self.stages["gradients"]  # where half precision is not yet made float32
+        self.dtypes = [numpy_dtype(made[name].tensor.dtype) for name in made.outputs]
+        self.results = [numpy_dtype(wanted[name].tensor.dtype) for name in wanted.outputs]
+        self.narrows = self.dtypes != self.results
 
     def run(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
         """The outputs for these inputs; variables that the graph updates have been updated."""
         given = [as_input(name, kind, value) for (name, kind), value in zip(self.inputs, values, strict=True)]
         if out is None and self.native is not None and (made := self.native(*given)) is not None:
-            return made
+            return self._narrowed(made)
         sizes, shapes = self._sizes(tuple([array.shape for array in given]))
         if out is not None:
-            check_outputs(out, shapes, self.dtypes, given)
-        staged = out is None or self.program.plan.checks  # a call that is refused leaves `out` as it was
+            check_outputs(out, shapes, self.results, given)
+        staged = out is None or self.program.plan.checks or self.narrows  # a refused call leaves `out` as it was
         staged = staged or not all(array.flags.aligned for array in out or ())
         made = list(map(np.empty, shapes, self.dtypes)) if staged else list(out or ())
         for variable, value in self.program.run(given, made, sizes).items():
@@ -73,11 +76,17 @@ class Lowered:
             else:
                 variable.write(value)
         if out is None:
-            return made
+            return self._narrowed(made)
         for target, value in zip(out, made, strict=True):
             if target is not value:
                 target[...] = value
         return list(out)
+
+    def _narrowed(self, made: list[np.ndarray]) -> list[np.ndarray]:
+        """The results as users get them: what kernels computed in float32 in place of half precision, converted."""
+        if not self.narrows:
+            return made
+        return [array.astype(dtype, copy=False) for array, dtype in zip(made, self.results, strict=True)]
 
     @contextmanager
     def feeding(self, arrays: Sequence[np.ndarray], batch: int) -> Iterator[tuple[Any, list[np.ndarray]]]:
@@ -85,6 +94,7 @@ class Lowered:
 
         The arrays have the inputs' dtypes, in C order, and samples along the first axis. ShapeError: they do not fit.
         """
+        arrays = [as_input(name, kind, array) for (name, kind), array in zip(self.inputs, arrays, strict=True)]
         sizes, shapes = self._sizes(tuple((batch, *array.shape[1:]) for array in arrays))
         results = list(map(np.empty, shapes, self.dtypes))
         with self.program.feeding(arrays, results, sizes, batch) as feed:

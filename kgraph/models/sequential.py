@@ -70,6 +70,7 @@ class Sequential(Model):
                 self._start(InputLayer(batch_shape=shape, dtype=bottom_dtype(layer)))
         self._stack.append(layer)
         self._track(layer)
+        self._forget_steps()
         if self._bottom is not None:
             self._extend(layer)
 
@@ -78,6 +79,7 @@ class Sequential(Model):
         if not self._stack:
             raise GraphError(f"model {self.name!r} has no layers to take off")
         layer = self._stack.pop()
+        self._forget_steps()
         object.__setattr__(self, "_sublayers", unique(self._stack))
         if self._values:
             self._values.pop()

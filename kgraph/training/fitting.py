@@ -11,7 +11,7 @@ import numpy as np
 from kgraph import tree
 from kgraph.callbacks import CallbackList
 from kgraph.errors import ArgumentError
-from kgraph.training.data import Arrays, Batches, dataset, is_generator, unpack_x_y_sample_weight
+from kgraph.training.data import BATCH_SIZE, Arrays, Batches, dataset, is_generator, unpack_x_y_sample_weight
 from kgraph.training.epoch import Epoch
 
 TOLD = 0.1  # seconds between two reports of progress, and the most that Ctrl-C waits for beside a step
@@ -129,11 +129,15 @@ def predict(
     The data is that of `fit`; targets that it brings are left alone. A single batch is computed without a bar.
     Raises ArgumentError or ShapeError for data that does not fit.
     """
+    quiet = callbacks is None and steps is None and verbose in (0, "auto")
+    if quiet and self._native_predict is not None and type(x) is np.ndarray and len(x) <= (batch_size or BATCH_SIZE):
+        made = self._native_predict(x)
+        if made is not None:
+            return made
     given = dataset(x, None, None, batch_size)
-    if isinstance(given, Arrays) and given.size <= given.batch_size and not callbacks and given.size:
-        check_data(self, given)
-        return tree.map_structure(np.asarray, self.steps_for("predict").find(given.data)(given.data))
     check_data(self, given)
+    if isinstance(given, Arrays) and given.size <= given.batch_size and quiet:
+        return self._predict_one(given.data)
     found: list[Any] = []
     told = _callbacks(self, callbacks, verbose, epochs=1, steps=steps_of(given, steps), add_history=False)
     with told:

@@ -32,14 +32,18 @@ class CompiledStep:
         graph = collect(flat, inputs, found.updates)
         self.structure = tree.map_structure(lambda leaf: None if leaf is None else 0, self.structure)
         options = Options(training=training)
-        self.executable: Executable = executable(Definition(graph, [0] * len(flat), [], len(flat)), options)
+        nest = [0] * len(flat) if tree.is_nested(self.structure) else 0
+        self.executable: Executable = executable(Definition(graph, nest, [], len(flat)), options)
+        self.inputs = len(inputs)
 
     def __call__(self, data: Any) -> Any:
         """Take the step on a batch of arrays; what it returns, in the nest that the step's function gave."""
         return self.packed(self.executable(*(leaf for leaf in tree.flatten(data) if leaf is not None)))
 
-    def packed(self, outputs: Sequence[np.ndarray]) -> Any:
+    def packed(self, outputs: Any) -> Any:
         """The outputs of the program in the nest of the step's function."""
+        if not tree.is_nested(self.structure):
+            return outputs
         rest = iter(outputs)
         return tree.map_structure(lambda leaf: None if leaf is None else next(rest), self.structure)
 

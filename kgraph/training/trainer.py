@@ -6,11 +6,13 @@ import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
 from kgraph import losses, ops, optimizers, tree
+from kgraph.direct import DirectExecutable
 from kgraph.errors import ArgumentError, GraphError
 from kgraph.gradient_tape import GradientTape
 from kgraph.metrics import Mean
@@ -20,7 +22,7 @@ from kgraph.training import fitting
 from kgraph.training.compiled_loss import CompiledLoss
 from kgraph.training.compiled_metrics import CompiledMetrics
 from kgraph.training.data import as_nest, class_weights, dataset, unpack_x_y_sample_weight
-from kgraph.training.step import Steps
+from kgraph.training.step import CompiledStep, Steps
 
 
 @dataclass
@@ -40,6 +42,9 @@ class Compilation:
         return {**self.__dict__, "steps": {}}
 
 
+NATIVE = ("_predictor", "_native_predict", "predict")  # attributes of a model that has predicted
+
+
 class Trainer:
     """Training, for `Model`: compile, fit, evaluate, predict, and the steps that a subclass may define itself.
 
@@ -50,6 +55,7 @@ class Trainer:
     _compilation: Compilation | None = None
     _initial_epoch: int | None = None  # set by a callback that restores
     _predictor: Steps | None = None
+    _native_predict: Any = None  # what serves `predict` of one array natively; None for what it cannot serve
     stop_training = False
     history: Any = None
     name: str
@@ -108,9 +114,14 @@ class Trainer:
         self.stop_training = False
 
     def _forget_steps(self) -> None:
-        object.__setattr__(self, "_predictor", None)
+        """Trace all steps anew."""
+        for name in NATIVE:
+            self.__dict__.pop(name, None)
         if self._compilation is not None:
             self._compilation.steps.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name not in NATIVE}  # type: ignore[misc]
 
     @property
     def _policy_name(self) -> str:
@@ -251,6 +262,19 @@ class Trainer:
             made.steps[kind] = Steps(step, kind == "train", self._input_symbols, made.run_eagerly)
         return made.steps[kind]
 
+    def _predict_one(self, data: Any) -> Any:
+        """The outputs for one batch. From then on `predict` of an array like it is served by native code."""
+        steps = self.steps_for("predict")
+        step = steps.find(data)
+        made = step(data)
+        serves = isinstance(step, CompiledStep) and isinstance(step.executable, DirectExecutable)
+        if serves and step.inputs == 1 and not isinstance(data, tuple) and isinstance(made, np.ndarray):
+            object.__setattr__(self, "_native_predict", step.executable.in_front_of(_declined))
+            if type(self).predict is Trainer.predict:
+                method = MethodType(Trainer.predict, self)
+                object.__setattr__(self, "predict", step.executable.in_front_of(method))
+        return made
+
     def _input_symbols(self) -> Any:
         return getattr(self, "inputs", None)
 
@@ -311,6 +335,10 @@ class Trainer:
         self.compile(**given)
         if self.optimizer is not None and getattr(self, "built", False):
             self.optimizer.build(self.trainable_variables)
+
+
+def _declined(*_: Any) -> None:
+    """What a call comes to that native code does not serve."""
 
 
 def _plain(value: Any) -> Any:
