@@ -20,7 +20,19 @@ def example(name: str) -> dict[str, Any]:
 def test_digits_are_learned(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sklearn")
     assert example("digits")["main"]() >= 0.96
-    assert "microseconds" in capsys.readouterr().out
+    assert "one image" in capsys.readouterr().out
+
+
+def test_what_trains_learns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert min(example("several_inputs")["main"]()) > 0.9
+    assert example("custom_train_step")["main"]() > 0.85
+    assert "apart" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore")  # those of Keras
+def test_files_go_to_keras_and_back(capsys: pytest.CaptureFixture[str]) -> None:
+    assert max(example("keras_file")["main"]()) < 1e-5
+    assert "apart" in capsys.readouterr().out
 
 
 def test_a_shared_tower_has_two_nodes_and_one_set_of_weights(capsys: pytest.CaptureFixture[str]) -> None:
