@@ -35,6 +35,7 @@ DOMAINS = {
 LOGIC = ("logical_and", "logical_not", "logical_or", "logical_xor")
 BITS = ("bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "left_shift", "right_shift")
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, 1e-40, 1e30, -1e30, 88.9, -88.9, -104.0]
+MATRICES = ("cholesky", "solve", "solve_triangular", "det", "log_of_det", "sign_of_det")
 LOOSE = {"erf": 3e-6, "erfinv": 2e-6}  # how far float32 may be off, where that is more than a few last places
 
 
@@ -66,7 +67,10 @@ def sample(name: str, shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.n
     if not is_float(dtype):
         return random.integers(1, 5, shape).astype(dtype)
     low, high = DOMAINS.get(name, (-2.0, 2.0))
-    return (random.uniform(low, high, shape) + 1e-3).astype(dtype)
+    found = random.uniform(low, high, shape) + 1e-3
+    if name in MATRICES and len(shape) > 1 and shape[-1] == shape[-2]:  # symmetric and positive definite
+        found = found + np.swapaxes(found, -1, -2) + 4 * shape[-1] * np.eye(shape[-1])
+    return found.astype(dtype)
 
 
 def attributes(name: str) -> list[dict[str, Any]]:
@@ -187,6 +191,18 @@ CALLS: list[Call] = [
         ("take_along_axis", (x(1, 4), at(N, 2, below=4, dtype="uint8")), {"axis": 1}),
         ("take_along_axis", (x(N, 4), at(1, 2, below=4)), {"axis": 1}),
         ("take_along_axis", (x(4, N), at(3, N, below=4, dtype="int64")), {"axis": 0}),
+        ("argsort", (x(N, 70),), {}),
+        ("argsort", (x(2, N, T),), {}),
+        ("argsort", (x(N),), {}),
+        ("cholesky", (x(N, 4, 4),), {}),
+        ("cholesky", (x(T, T),), {}),
+        ("solve", (x(N, 3, 3), x(N, 3, 2)), {}),
+        ("solve", (x(T, T), x(N, T, 2)), {}),
+        ("solve_triangular", (x(N, 3, 3), x(N, 3, 2)), {"lower": True}),
+        ("solve_triangular", (x(N, 3, 3), x(3, 2)), {"lower": False}),
+        ("det", (x(N, 3, 3),), {}),
+        ("log_of_det", (x(N, 3, 3),), {}),
+        ("sign_of_det", (x(T, T),), {}),
         ("random_bits", (SEED,), {"shape": (N, T)}),
         ("random_bits", (SEED,), {"shape": (3, N, 7)}),
         ("scatter_add", (x(4, 3), at(N, below=4), x(N, 3)), {"axis": 0}),
@@ -213,6 +229,8 @@ CALLS: list[Call] = [
         ("convolution", (x(N, 5, 3), x(3, 1, 6)), window(1, groups=3, strides=(2,))),
         ("convolution", (x(N, 5, 6), x(1, 6, 4)), window(1, strides=(2,))),
         ("convolution", (x(N, 3, 4, 2, 3), x(2, 2, 1, 3, 2)), window(3)),
+        ("tile_max", (x(N, 3, 2, 4),), {"axes": (2,)}),
+        ("tile_max", (x(N, 2, 3, 4, 2, 3),), {"axes": (2, 4)}),
         ("softmax", (x(N, 17),), {"axes": (1,)}),
         ("softmax", (x(N, T),), {"axes": (1,)}),
         ("softmax", (x(N, 4, 3),), {"axes": (1,)}),
@@ -277,5 +295,7 @@ def takes(call: Call, dtype: str) -> bool:
     if all(one.dtype for one in call.operands):
         return dtype == "float32"
     if dtype == "bool":
-        return call.name != "trunc"
+        return call.name not in ("trunc", *MATRICES)
+    if call.name in MATRICES:
+        return is_float(dtype)
     return not (is_float(dtype) and call.name in BITS)

@@ -19,6 +19,8 @@ ONE_HOT = np.eye(4, dtype="float32")[[0, 1, 2, 3, 1, 1]]
 LABELS = np.array([0, 1, 2, 3, 1, 1], "int32")
 BINARY = (DRAW.integers(0, 2, (6, 4)).astype("float32"), DRAW.uniform(0, 1, (6, 4)).astype("float32"))
 POSITIVE = (DRAW.uniform(0.1, 2, (6, 4)).astype("float32"), DRAW.uniform(0.1, 2, (6, 4)).astype("float32"))
+UNIT = REAL[1] / np.linalg.norm(REAL[1], axis=1, keepdims=True)
+SPEECH = (np.array([[1, 2, 2], [3, 1, 0], [0, 0, 0]]), DRAW.normal(size=(3, 7, 4)).astype("float32"))
 
 TABLE: list[tuple[str, dict[str, Any], Any, Any]] = [
     ("MeanSquaredError", {}, *REAL),
@@ -54,6 +56,9 @@ TABLE: list[tuple[str, dict[str, Any], Any, Any]] = [
     ("Dice", {"axis": 1}, *BINARY),
     ("Tversky", {"alpha": 0.3, "beta": 0.7, "axis": 1}, *BINARY),
     ("CategoricalGeneralizedCrossEntropy", {"q": 0.4}, LABELS, SHARES),
+    ("CTC", {}, *SPEECH),
+    ("Circle", {}, LABELS, UNIT),
+    ("Circle", {"gamma": 20.0, "margin": 0.3, "remove_diagonal": False}, LABELS, UNIT),
 ]
 
 
@@ -72,7 +77,7 @@ def test_values_are_those_of_keras(
 ) -> None:
     ours = getattr(kg.losses, name)(**options, reduction=reduction)
     theirs = getattr(keras.losses, name)(**options, reduction=reduction)
-    length = y_pred.shape[1] if options.get("axis") == 0 else 6
+    length = y_pred.shape[1] if options.get("axis") == 0 else len(y_pred)
     weight = np.linspace(0.1, 2, length).astype("float32") if weighted else None
     want = np.asarray(theirs(y_true, y_pred, sample_weight=weight))
     got = np.asarray(ours(y_true, y_pred, sample_weight=weight))

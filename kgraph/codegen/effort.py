@@ -11,6 +11,7 @@ from kgraph.sizes import resolve
 
 _PRODUCTS = 16  # multiplications that one thread does in a nanosecond
 _ELEMENTS = 2  # elements that it makes or reads in other ways
+_SORTING = 50  # nanoseconds for each element
 _OTHERWISE_IDLE = ("reshape", "size")  # they make nothing
 
 
@@ -33,4 +34,6 @@ def _of_node(graph: Graph, node: Node, sizes: Mapping[str, int]) -> float:
                 extents[letter] = max(size, extents.get(letter, 1))
         return prod(extents.values()) / _PRODUCTS
     made = prod(resolve(node.tensor.shape, sizes))
+    if OPS[node.op].kind == "sort":
+        return _SORTING * made
     return max(made, prod(read[0]) if OPS[node.op].kind == "reduce" else 0) / _ELEMENTS

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 from kgraph.codegen.kernel import Kernel, Lines, Nest, Sweep
 from kgraph.codegen.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread
 from kgraph.codegen.turning import turned
+from kgraph.index import Loop
 from kgraph.sizes import product
+
+SHORT = 64  # elements of an inner loop that another is put around
 
 
 def elementwise(task: Task, in_tiles: bool = False) -> Kernel:
@@ -30,6 +36,15 @@ def elementwise(task: Task, in_tiles: bool = False) -> Kernel:
     loops = renamed_loops(loops, task)
     if len(loops) <= 1:
         return task.kernel(Nest(tuple(loops), (Lines(lines, stores),)), extent, CHUNK, values.stems)
-    rows = product(size for size in (kind.shape[axis] for group in groups[:-1] for axis in group))
-    nest = Nest(tuple(loops[:-1]), (Sweep((loops[-1],), lines, stores),))
-    return task.kernel(nest, rows, CHUNK // estimate(loops[-1].extent), values.stems)
+    inner = _inner(loops) if in_tiles else 1
+    rows = product(size for size in (kind.shape[axis] for group in groups[:-inner] for axis in group))
+    nest = Nest(tuple(loops[:-inner]), (Sweep(tuple(loops[-inner:]), lines, stores),))
+    return task.kernel(nest, rows, CHUNK // prod(estimate(loop.extent) for loop in loops[-inner:]), values.stems)
+
+
+def _inner(loops: Sequence[Loop]) -> int:
+    """How many loops run inside a thread: so many that taking a position apart is little beside what they do."""
+    count = 1
+    while count < len(loops) - 1 and prod(estimate(loop.extent) for loop in loops[-count:]) < SHORT:
+        count += 1
+    return count

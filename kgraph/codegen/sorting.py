@@ -29,7 +29,7 @@ def order_along(task: Task) -> Kernel:
 def before(schedule: Merge, one: str, other: str) -> str:
     """Whether an element belongs before another one; NaN comes last."""
     text = f"{one} < {other}"
-    return f"({text} or ({other} != {other} and {one} == {one}))" if schedule.has_nan else text
+    return f"{text} or ({other} != {other} and {one} == {one})" if schedule.has_nan else text
 
 
 def element(position: str) -> str:
@@ -59,8 +59,10 @@ def sort_rows(text: Source, schedule: Merge) -> None:
 def _insert(text: Source, schedule: Merge, length: str) -> None:
     with text.block(f"for place in range(first, min(first + {RUN}, {length})):"):
         text("value, hole = in0[base + place], place")
-        moves = before(schedule, "value", element("out[base + hole - 1]"))
-        with text.block(f"while hole > first and {moves}:"):
+        with text.block("while hole > first:"):
+            text(f"other = {element('out[base + hole - 1]')}")
+            with text.block(f"if not ({before(schedule, 'value', 'other')}):"):
+                text("break")
             text("out[base + hole] = out[base + hole - 1]", "hole -= 1")
         text("out[base + hole] = int32(place)")
 
@@ -70,15 +72,17 @@ def _merge_runs(text: Source, schedule: Merge, source: str, target: str, length:
         text(f"middle, last = min(first + width, {length}), min(first + 2 * width, {length})")
         text("left, right, place = first, middle, first")
         with text.block("while left < middle and right < last:"):
-            text(f"one, other = {source}[base + left], {source}[base + right]")
-            with text.block(f"if {before(schedule, element('other'), element('one'))}:"):
-                text(f"{target}[base + place] = other", "right += 1")
+            text(
+                *(f"{name} = {element(f'{source}[base + {at}]')}" for name, at in (("one", "left"), ("other", "right")))
+            )
+            with text.block(f"if {before(schedule, 'other', 'one')}:"):
+                text(f"{target}[base + place] = {source}[base + right]", "right += 1")
             with text.block("else:"):
-                text(f"{target}[base + place] = one", "left += 1")
+                text(f"{target}[base + place] = {source}[base + left]", "left += 1")
             text("place += 1")
         for rest, end in (("left", "middle"), ("right", "last")):
-            with text.block(f"for other in range({rest}, {end}):"):
-                text(f"{target}[base + place] = {source}[base + other]", "place += 1")
+            with text.block(f"for turn in range({rest}, {end}):"):
+                text(f"{target}[base + place] = {source}[base + turn]", "place += 1")
     text("width = 2 * width")
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph.losses.classes import (
+    CTC,
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
     CategoricalCrossentropy,
     CategoricalFocalCrossentropy,
     CategoricalGeneralizedCrossEntropy,
     CategoricalHinge,
+    Circle,
     CosineSimilarity,
     Dice,
     Hinge,
@@ -33,7 +35,9 @@ from kgraph.losses.functions import (
     categorical_focal_crossentropy,
     categorical_generalized_cross_entropy,
     categorical_hinge,
+    circle,
     cosine_similarity,
+    ctc,
     dice,
     hinge,
     huber,
@@ -73,6 +77,8 @@ PAIRS: tuple[tuple[Any, type[Loss], tuple[str, ...]], ...] = (
     (dice, Dice, ()),
     (tversky, Tversky, ()),
     (categorical_generalized_cross_entropy, CategoricalGeneralizedCrossEntropy, ()),
+    (ctc, CTC, ()),
+    (circle, Circle, ()),
 )
 NAMES: dict[str, Any] = {
     name: value
@@ -109,12 +115,14 @@ def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Any:
 
 
 __all__ = [
+    "CTC",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
     "CategoricalFocalCrossentropy",
     "CategoricalGeneralizedCrossEntropy",
     "CategoricalHinge",
+    "Circle",
     "CosineSimilarity",
     "Dice",
     "Hinge",
@@ -136,7 +144,9 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "circle",
     "cosine_similarity",
+    "ctc",
     "deserialize",
     "dice",
     "get",

@@ -245,3 +245,56 @@ class CategoricalGeneralizedCrossEntropy(OptionsLoss):
     def target_type(self, output: TensorType) -> tuple[Shape, str]:
         """An index for each sample."""
         return output.shape[1:-1], "int32"
+
+
+class CTC(OptionsLoss):
+    """Minus the logarithm of the probability of label sequences without alignment (Graves et al., 2006)."""
+
+    function = staticmethod(functions.ctc)
+
+    def __init__(self, reduction: str | None = MEAN, name: str | None = "ctc", dtype: Any = None) -> None:
+        super().__init__(name, reduction, dtype)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return functions.ctc(y_true, y_pred)
+
+    def _target(self, y_true: Any) -> Any:
+        return ops.cast(ops.convert_to_tensor(y_true), "int32")
+
+    def target_type(self, output: TensorType) -> tuple[Shape, str]:
+        """As many labels as there are steps."""
+        return output.shape[1:2], "int32"
+
+
+class Circle(OptionsLoss):
+    """Pulls embeddings of like labels together and pushes others apart (Sun et al., 2020)."""
+
+    function = staticmethod(functions.circle)
+
+    def __init__(
+        self,
+        gamma: float = 80.0,
+        margin: float = 0.4,
+        remove_diagonal: bool = True,
+        reduction: str | None = MEAN,
+        name: str | None = "circle",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+        self.gamma, self.margin, self.remove_diagonal = gamma, margin, remove_diagonal
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return functions.circle(
+            y_true, y_pred, remove_diagonal=self.remove_diagonal, gamma=self.gamma, margin=self.margin
+        )
+
+    def counts(self, y_true: Any, values: Any) -> Any:
+        """Where there are pairs: an embedding without any loses nothing."""
+        return ops.greater(values, 0.0)
+
+    def _target(self, y_true: Any) -> Any:
+        return ops.cast(ops.convert_to_tensor(y_true), "int32")
+
+    def target_type(self, output: TensorType) -> tuple[Shape, str]:
+        """A label for each embedding."""
+        return (), "int32"

@@ -225,3 +225,39 @@ def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) ->
     y_pred = ops.convert_to_tensor(y_pred)
     chosen = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
     return (1.0 - ops.power(ops.sum(y_pred * chosen, axis=-1), q)) / q
+
+
+def ctc(y_true: Any, y_pred: Any) -> Any:
+    """Minus the logarithm of the probability of label sequences without alignment (Graves et al., 2006).
+
+    y_true: labels (batch, length), of which 0 is none; y_pred: logits (batch, time, classes), of which 0 is the blank.
+    ShapeError: other ranks.
+    """
+    y_true, y_pred = ops.cast(y_true, "int32"), ops.convert_to_tensor(y_pred)
+    length = ops.sum(ops.cast(ops.not_equal(y_true, 0), "int32"), axis=-1)
+    batch, time = ops.shape(y_pred)[:2]
+    return ops.ctc_loss(y_true, y_pred, length, ops.broadcast_to(ops.cast(time, "int32"), (batch,)))
+
+
+def circle(
+    y_true: Any, y_pred: Any, ref_labels: Any = None, ref_embeddings: Any = None, remove_diagonal: bool = True,
+    gamma: float = 80, margin: float = 0.4,
+) -> Any:  # fmt: skip
+    """log(1 + sum over pairs of unlike labels * sum over pairs of like ones), pairs weighted by how wrong they are.
+
+    y_true: labels (batch,) or (batch, 1); y_pred: embeddings (batch, d) of length 1, each beside every one of
+    ref_embeddings, which have ref_labels; default: beside each other, without itself (Sun et al., 2020).
+    """
+    y_true, y_pred = ops.cast(y_true, "int32"), ops.convert_to_tensor(y_pred)
+    others = y_pred if ref_embeddings is None else ops.convert_to_tensor(ref_embeddings)
+    labels = y_true if ref_labels is None else ops.cast(ref_labels, "int32")
+    far = ops.maximum(1.0 - ops.matmul(y_pred, ops.transpose(others)), 0.0)
+    like = ops.equal(ops.reshape(y_true, (-1, 1)), ops.reshape(labels, (1, -1)))
+    unlike = ops.logical_not(like)
+    if remove_diagonal:
+        rows, columns = ops.shape(far)
+        like = ops.logical_and(like, ops.logical_not(ops.eye(rows, columns, dtype="bool")))
+    pull = -gamma * ops.maximum(margin + far, 0.0) * (margin - far)
+    push = gamma * ops.maximum(1.0 + margin - far, 0.0) * (1.0 - margin - far)
+    total = [ops.logsumexp(ops.where(one, x, -math.inf), axis=1) for one, x in ((like, pull), (unlike, push))]
+    return ops.softplus(total[0] + total[1])

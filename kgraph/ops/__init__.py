@@ -5,18 +5,23 @@ from typing import Any
 from kgraph.op import FUNCTIONS
 from kgraph.ops import (  # noqa: F401 - importing them fills the table
     arithmetic,
+    blocks,
     compare,
     contract,
     convert,
     convolution,
     creating,
     crossentropy,
+    ctc,
     custom,
     gather,
+    image,
     indexing,
     joining,
+    linalg,
     loops,
     move,
+    nans,
     nn,
     normal,
     normalizing,
@@ -24,9 +29,11 @@ from kgraph.ops import (  # noqa: F401 - importing them fills the table
     pooling,
     probabilities,
     products,
+    quantiles,
     random,
     reduce,
     scattering,
+    series,
     shapes,
     sorting,
     statistics,
@@ -34,12 +41,14 @@ from kgraph.ops import (  # noqa: F401 - importing them fills the table
     transcendental,
     windows,
 )
+from kgraph.ops.missing import WHY
 
 
 def __getattr__(name: str) -> Any:
     if name in FUNCTIONS:
         return FUNCTIONS[name]
-    raise AttributeError(f"kgraph.ops has no {name!r}")
+    why = f": {WHY[name]}" if name in WHY else ""
+    raise AttributeError(f"kgraph.ops has no {name!r}{why}")
 
 
 def __dir__() -> list[str]:

@@ -48,20 +48,20 @@ def instantiated(graph: Graph, inputs: Sequence[Symbol]) -> list[Symbol]:
 
 
 @function
-def custom_gradient(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A function with a gradient of its own. `call(*args)` returns (output, grad).
+def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function with a gradient of its own. `f(*args)` returns (output, grad).
 
     grad(upstream) gets the gradient of the output, a tensor of its type, and returns one for each tensor in args, None
     for none. The output is one tensor. Source: keras.ops.custom_gradient.
 
-    Raises ArgumentError if `call` does not return such a pair, or grad another number of gradients.
+    Raises ArgumentError if `f` does not return such a pair, or grad another number of gradients.
     """
 
-    @wraps(call)
+    @wraps(f)
     def wrapped(*args: Any, **options: Any) -> Any:
-        found = call(*args, **options)
+        found = f(*args, **options)
         if not isinstance(found, tuple) or len(found) != 2 or not callable(found[1]):
-            raise ArgumentError(f"{_name(call)} returns (output, grad), where grad is a function; it gave {found!r:.80}")
+            raise ArgumentError(f"{_name(f)} returns (output, grad), where grad is a function; it gave {found!r:.80}")
         output, grad = found
         given = [leaf for leaf in tree.flatten(args) if leaf is not None]
         keep = recorder()
@@ -69,7 +69,7 @@ def custom_gradient(call: Callable[..., Any]) -> Callable[..., Any]:
             return output
         symbols = [as_symbol(one) if keep is None else keep.symbol(one) for one in given]
         value = as_symbol(output) if keep is None else keep.symbol(output)
-        made = _with_gradient(value, symbols, grad, _name(call))
+        made = _with_gradient(value, symbols, grad, _name(f))
         return made if keep is None else recorded(output, made)
 
     return wrapped

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from kgraph.errors import ShapeError
-from kgraph.ops.arithmetic import add, divide, maximum
+from kgraph.op import OPS, Op
+from kgraph.ops import move
+from kgraph.ops.arithmetic import add, divide, maximum, where
+from kgraph.ops.compare import equal, greater
 from kgraph.ops.convolution import (
     MOST_TAPS,
     as_before,
@@ -18,13 +22,14 @@ from kgraph.ops.convolution import (
     paddings,
     several,
 )
-from kgraph.ops.creating import ones
+from kgraph.ops.creating import ones, zeros_like
+from kgraph.ops.move import reshape
 from kgraph.ops.reduce import max_row, sum_row
 from kgraph.ops.tensors import floating
 from kgraph.ops.windows import kind_of, tap_of, taps, window_counts, windows
 from kgraph.sizes import product, shown
-from kgraph.trace import function
-from kgraph.types import is_float
+from kgraph.trace import function, primitive
+from kgraph.types import is_float, numpy_dtype
 
 
 @function
@@ -56,12 +61,70 @@ def _pooled(inputs: Any, pool_size: Any, strides: Any, padding: str, data_format
     ends = paddings(padding, sizes, widths, steps, (1,) * axes)
     if largest:
         whole = padded(x, *ends, (1,) * axes, least(kind.dtype))
+        if widths == steps and 1 < product(widths) <= MOST_TAPS and _are_tiled(kind_of(whole).shape[1:-1], widths):
+            return as_before(_largest_of_tiles(whole, widths), first)
         return as_before(_combined(whole, widths, steps, maximum, max_row), first)
     made = _total(padded(x, *ends, (1,) * axes), widths, steps)
     if all(one == 0 for one in (*ends[0], *ends[1])):
         return as_before(divide(made, float(product(widths))), first)
     inside = padded(ones((1, *sizes, 1), dtype=kind.dtype), *ends, (1,) * axes)
     return as_before(divide(made, _total(inside, widths, steps)), first)
+
+
+def _are_tiled(sizes: Any, widths: Any) -> bool:
+    return all(isinstance(size, int) and size % width == 0 for size, width in zip(sizes, widths, strict=True))
+
+
+def _largest_of_tiles(x: Any, widths: Any) -> Any:
+    """Of windows that lie side by side, and leave nothing over: the windows' axes become axes of the tensor."""
+    batch, *sizes, channels = kind_of(x).shape
+    pairs = [part for size, width in zip(sizes, widths, strict=True) for part in (size // width, width)]
+    tiles = reshape(x, shape=(batch, *pairs, channels))
+    return tile_max(tiles, axes=tuple(range(2, 2 + 2 * len(widths), 2)))
+
+
+def _taps_of(x: Any, axes: tuple[int, ...]) -> list[Any]:
+    """The elements of every tile, place by place."""
+    shape = kind_of(x).shape
+    rest = tuple(size for axis, size in enumerate(shape) if axis not in axes)
+    found = []
+    for place in np.ndindex(*(shape[axis] for axis in axes)):
+        at = dict(zip(axes, place, strict=True))
+        starts = tuple(at.get(axis, 0) for axis in range(len(shape)))
+        sizes = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+        part = move.slice_(x, starts=starts, sizes=sizes, steps=(1,) * len(shape))
+        found.append(reshape(part, shape=rest))
+    return found
+
+
+def _opened_tiles(x: Any, axes: tuple[int, ...]) -> Any:
+    return reduce(maximum, _taps_of(x, axes))
+
+
+def _tiles_vjp(g: Any, y: Any, x: Any, axes: tuple[int, ...]) -> tuple[Any]:
+    """The gradient goes to the first of the largest elements."""
+    shape = kind_of(x).shape
+    best, *others = _taps_of(x, axes)
+    chosen = zeros_like(y)
+    for number, part in enumerate(others, 1):
+        is_larger = greater(part, best)
+        chosen, best = where(is_larger, float(number), chosen), where(is_larger, part, best)
+    widths = [int(size) if axis in axes else 1 for axis, size in enumerate(shape)]  # type: ignore[call-overload]
+    numbers = np.arange(1 + len(others), dtype=numpy_dtype(kind_of(x).dtype)).reshape(widths)
+    single = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    return (where(equal(reshape(chosen, shape=single), numbers), reshape(g, shape=single), 0.0),)
+
+
+tile_max = primitive(
+    Op(
+        name="tile_max",
+        kind="compose",
+        type=lambda x, axes: OPS["max"].type(x, axes=axes, keepdims=False),
+        numpy=lambda x, axes: np.max(x, axis=axes),
+        opened=_opened_tiles,
+        vjp=_tiles_vjp,
+    )
+)
 
 
 def least(dtype: str) -> Any:
@@ -73,13 +136,13 @@ def _total(x: Any, widths: Any, strides: Any) -> Any:
     return _combined(x, widths, strides, add, sum_row)
 
 
-def _combined(x: Any, widths: Any, strides: Any, combine: Any, reduce: Any) -> Any:
+def _combined(x: Any, widths: Any, strides: Any, combine: Any, reduction: Any) -> Any:
     """Small windows place by place, elementwise in the channels; large ones as a reduction."""
     axes = len(widths)
     ones = (1,) * axes
     if product(widths) > MOST_TAPS:
         every = windows(x, widths=widths, strides=strides, dilations=ones)
-        return reduce(every, axes=tuple(range(1 + axes, 1 + 2 * axes)), keepdims=False)
+        return reduction(every, axes=tuple(range(1 + axes, 1 + 2 * axes)), keepdims=False)
     kind = kind_of(x)
     counts = window_counts(kind.shape[1:-1], widths, strides, ones)
     if any(isinstance(count, int) and count < 1 for count in counts):

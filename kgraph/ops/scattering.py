@@ -162,7 +162,7 @@ def _written(write: Any, base: Any, indices: Any, updates: Any) -> Any:
 @function
 def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
     """Sums of the slices of data, along axis 0, that carry the same id; result: (num_segments, ...)."""
-    count = _segments(segment_ids, num_segments)
+    count = count_segments(segment_ids, num_segments)
     kind = standard_dtype(data.dtype) if hasattr(data, "dtype") else standard_dtype(np.asarray(data).dtype)
     return scatter_add(zeros((count, *shape_of(data)[1:]), kind), segment_ids, data, axis=0)
 
@@ -170,7 +170,7 @@ def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, so
 @function
 def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
     """The largest of the slices of data, along axis 0, with the same id; the least number where there are none."""
-    count = _segments(segment_ids, num_segments)
+    count = count_segments(segment_ids, num_segments)
     rank = len(shape_of(data))
     ids = reshape(segment_ids, (1, *shape_of(segment_ids), *(1,) * (rank - 1)))
     same = equal(ids, iota(shape=(count, *(1,) * rank), axis=0, dtype="int32"))
@@ -179,7 +179,7 @@ def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, so
     return FUNCTIONS["max"](where(same, expand_dims(data, 0), least), axis=1)
 
 
-def _segments(segment_ids: Any, num_segments: int | None) -> Any:
+def count_segments(segment_ids: Any, num_segments: int | None) -> Any:
     if num_segments is not None:
         return num_segments
     if isinstance(segment_ids, Symbol):

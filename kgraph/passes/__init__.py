@@ -17,6 +17,7 @@ from kgraph.passes.merge import merge
 from kgraph.passes.open import open_composed
 from kgraph.passes.simplify import simplify, simplify_all
 from kgraph.passes.stabilise import stabilise
+from kgraph.passes.widen import widen
 
 Pass = Callable[[Graph], Graph]
 
@@ -30,6 +31,7 @@ BEFORE_GRADIENTS: dict[str, Pass] = {
     "loops": in_bodies(lighten),
 }
 AFTER_GRADIENTS: dict[str, Pass] = {
+    "widen": widen,
     "open": in_bodies(open_composed),
     "loops": in_bodies(lighten),
     "fold": in_bodies(fold),

@@ -121,7 +121,8 @@ class Trainer:
             self._compilation.steps.clear()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name not in NATIVE}  # type: ignore[misc]
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in NATIVE}
 
     @property
     def _policy_name(self) -> str:
@@ -267,12 +268,11 @@ class Trainer:
         steps = self.steps_for("predict")
         step = steps.find(data)
         made = step(data)
-        serves = isinstance(step, CompiledStep) and isinstance(step.executable, DirectExecutable)
-        if serves and step.inputs == 1 and not isinstance(data, tuple) and isinstance(made, np.ndarray):
-            object.__setattr__(self, "_native_predict", step.executable.in_front_of(_declined))
+        found = step.executable if isinstance(step, CompiledStep) and step.inputs == 1 else None
+        if isinstance(found, DirectExecutable) and isinstance(data, np.ndarray) and isinstance(made, np.ndarray):
+            object.__setattr__(self, "_native_predict", found.in_front_of(_declined))
             if type(self).predict is Trainer.predict:
-                method = MethodType(Trainer.predict, self)
-                object.__setattr__(self, "predict", step.executable.in_front_of(method))
+                object.__setattr__(self, "predict", found.in_front_of(MethodType(Trainer.predict, self)))
         return made
 
     def _input_symbols(self) -> Any:
