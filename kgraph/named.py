@@ -16,7 +16,7 @@ PLACES = {
     "models.functional": "keras.src.models.functional",
     "models": "keras",
     "optimizers.schedules": "keras.optimizers.schedules",
-    "dtype_policies": "keras",
+    "config": "keras",
 }
 NAMES_IN_KERAS = {"GroupedQueryAttention": "GroupQueryAttention"}
 

@@ -19,6 +19,7 @@ class Trace:
         self.training = training
         self.updates: dict[Any, Any] = {}  # variable -> the symbol of its value from here on
         self.losses: list[Any] = []
+        self.autocast: str | None = parent.autocast if parent else None  # the float type that variables are read in
 
 
 @contextmanager

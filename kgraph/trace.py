@@ -29,6 +29,10 @@ from kgraph.sizes import Dim, Size, assuming, axes_of
 from kgraph.types import TensorType, numpy_dtype, strong, type_of
 
 HERE = str(Path(__file__).parent)
+INSTEAD_OF_PYTHON = (
+    "Choose with ops.where(condition, a, b) or ops.cond(condition, f, g); repeat with ops.while_loop, ops.fori_loop "
+    "or ops.scan; go through an axis with ops.map"
+)
 _serial = count()
 _inside: ContextVar[bool] = ContextVar("inside", default=False)  # whether a public function is under way
 
@@ -126,7 +130,10 @@ class Symbol(Operators):
 
     def __len__(self) -> int:
         if not self.type.shape or isinstance(self.type.shape[0], Size):
-            raise NotTracedError(f"the length of {self} is known only at the call; use ops.shape")
+            raise NotTracedError(
+                f"the length of {self} is known only at the call, so Python cannot count it or go through it; "
+                f"ops.shape gives it to compute with. {INSTEAD_OF_PYTHON}"
+            )
         return self.type.shape[0]
 
     def __iter__(self) -> Any:
@@ -134,8 +141,7 @@ class Symbol(Operators):
 
     def __bool__(self) -> bool:
         raise NotTracedError(
-            f"the value of {self} is known only at the call, so Python cannot branch on it; "
-            "use ops.where, or ops.cond and ops.while_loop"
+            f"the value of {self} is known only at the call, so Python cannot branch on it. {INSTEAD_OF_PYTHON}"
         )
 
     def __array__(self, *_: Any, **__: Any) -> Any:

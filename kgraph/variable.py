@@ -12,8 +12,9 @@ import numpy as np
 
 from kgraph.allowance import spend
 from kgraph.errors import ShapeError
+from kgraph.op import FUNCTIONS
 from kgraph.trace import Operators, Symbol, active, as_symbol, is_symbolic
-from kgraph.types import TensorType, numpy_dtype, standard_dtype
+from kgraph.types import HALF, TensorType, is_float, numpy_dtype, standard_dtype
 
 _numbers = count()
 _writing = threading.RLock()
@@ -26,8 +27,10 @@ class Variable(Operators):
 
     initializer is an array, a number, or a function of (shape, dtype); dtype defaults to `config.floatx()`. The array
     stays at one address for the life of the variable, so compiled code reads the current numbers; `version` counts
-    the changes. regularizer and constraint are for who trains it. Other arguments that Keras knows, such as autocast
-    and aggregation, are taken and have no effect.
+    the changes. regularizer and constraint are for who trains it. autocast: whether layers that compute in another
+    float type read it in that one. Other arguments that Keras knows, such as aggregation, are taken and have no effect.
+
+    Variables of half precision are kept in float32, in which kernels compute; who reads one gets the rounded numbers.
     """
 
     def __init__(
@@ -39,24 +42,31 @@ class Variable(Operators):
         name: str | None = None,
         regularizer: Any = None,
         constraint: Any = None,
+        autocast: bool = True,
         **_: Any,
     ) -> None:
         value, known = initial_value(initializer, shape, dtype)
-        self._value = np.array(value, numpy_dtype(known), order="C")
+        first = np.asarray(value, numpy_dtype(known))
+        self._value = np.array(first, np.float32 if known in HALF else first.dtype, order="C")
         self.dtype = known
         self.trainable = trainable
         self.name = name or f"variable_{next(_numbers)}"
         self.path = self.name
         self._version = np.zeros(1, np.int64)
         self._symbol: Symbol | None = None
-        self.regularizer, self.constraint = regularizer, constraint
+        self.regularizer, self.constraint, self.autocast = regularizer, constraint, autocast
 
     @property
     def value(self) -> np.ndarray:
-        """The numbers themselves, read only; change them with `assign`."""
-        view = self._value.view()
+        """The numbers themselves, read only; change them with `assign`. In half precision, a copy of them."""
+        view = self._value.astype(numpy_dtype(self.dtype)) if self.dtype in HALF else self._value.view()
         view.flags.writeable = False
         return view
+
+    @property
+    def kept(self) -> np.ndarray:
+        """The memory that compiled code reads and writes."""
+        return self._value
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -84,7 +94,7 @@ class Variable(Operators):
         """A copy of the numbers."""
         copy = np.empty_like(self._value)
         _bytes(copy)[:] = _bytes(self._value)
-        return copy
+        return copy.astype(numpy_dtype(self.dtype)) if self.dtype in HALF else copy
 
     def write(self, value: np.ndarray) -> None:
         """Take on these numbers now; compiled code computes with them from its next call on.
@@ -125,7 +135,13 @@ class Variable(Operators):
         return self.assign(self - value)
 
     def as_symbol(self) -> Symbol:
-        """What a traced function reads: the value at the start of the call, or what it was assigned since."""
+        """What a traced function reads: `current`, in the float type that the layer whose call it is computes in."""
+        symbol, trace = self.current(), active()
+        wanted = trace.autocast if trace is not None and self.autocast and is_float(self.dtype) else None
+        return symbol if wanted in (None, self.dtype) else FUNCTIONS["cast"](symbol, wanted)
+
+    def current(self) -> Symbol:
+        """The value at the start of the traced call, or what it was assigned since."""
         trace = active()
         return trace.updates[self] if trace is not None and self in trace.updates else self.as_param()
 
@@ -136,7 +152,7 @@ class Variable(Operators):
         return self._symbol
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self._value, dtype)
+        return np.array(self.value, dtype)
 
     def __float__(self) -> float:
         return float(self._value)

@@ -36,7 +36,7 @@ class CategoryEncoding(Layer):
     def call(self, inputs: Any, count_weights: Any = None) -> Any:
         if count_weights is not None and self.output_mode != "count":
             raise ArgumentError(f"count_weights go with output_mode 'count', not {self.output_mode!r}")
-        return encoded(inputs, self.output_mode, self.num_tokens, self.compute_dtype, count_weights)
+        return encoded(inputs, self.output_mode, self.num_tokens, self.dtype, count_weights)
 
 
 class Discretization(Layer):

@@ -13,7 +13,7 @@ from kgraph.layers.layer import Layer
 from kgraph.models.steps import Step, find_steps, operations_in_order, root
 from kgraph.registry import CustomObjectScope
 from kgraph.saving.objects import made, object_of, serialize_keras_object
-from kgraph.saving.operations import is_operation, operation_config, run_operation
+from kgraph.saving.operations import ALIASES, is_operation, operation_config, run_operation
 from kgraph.trace import Symbol
 
 PARTS = ("layers", "input_layers", "output_layers")
@@ -32,7 +32,8 @@ class Writer:
         self.names = {id(one): one.name for one in self.operations if isinstance(one, Layer)}
         for one in self.operations:
             if isinstance(one, Step):
-                self.names[id(one)] = self._free(one.symbol.applied.name if one.symbol.applied else one.symbol.op)
+                name = one.symbol.applied.name if one.symbol.applied else one.symbol.op
+                self.names[id(one)] = self._free(ALIASES.get(name, name))
         self.places = {id(one.symbol.applied): self.names[id(one)] for one in self.operations if isinstance(one, Step)}
         inside = [symbol for symbol in model.inputs if symbol.op != "input"]  # results of layers that stay outside
         self.entries = {symbol.serial: self._free(symbol.name) for symbol in inside}

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from kgraph.errors import SavingError
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-EXPANSION = 100  # what a member may be larger than the bytes stored for it, and
+EXPANSION = 300  # what a member may be larger than the bytes stored for it, and
 ALWAYS = 1 << 20  # what it may be in any case
 LONGEST_CONFIG = 1 << 28
 

@@ -31,6 +31,17 @@ def write(file: Any, groups: Any) -> None:
                     data.attrs["dtype"] = "bfloat16"
 
 
+@contextmanager
+def undamaged(what: str) -> Iterator[None]:
+    """What the library of HDF5 says of a damaged file, as an error of ours."""
+    try:
+        yield
+    except SavingError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+        raise SavingError(f"{what} of the file is damaged: {error}") from error
+
+
 class Group(Mapping[str, Any]):
     """The arrays of one owner, read when they are asked for."""
 
@@ -38,28 +49,29 @@ class Group(Mapping[str, Any]):
         self.group, self.path = group, path
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.group)
+        with undamaged(self.path):
+            return iter(list(self.group))
 
     def __len__(self) -> int:
-        return len(self.group)
+        with undamaged(self.path):
+            return len(self.group)
 
     def dataset(self, key: str) -> Any:
         """One array, unread. SavingError unless it lies in this file and is as large as it says."""
-        return checked(child(self.group, key, self.path), f"{self.path}/{key}")
+        with undamaged(f"{self.path}/{key}"):
+            return checked(child(self.group, key, self.path), f"{self.path}/{key}")
 
     def shape(self, key: str) -> tuple[int, ...]:
         """The shape of one array."""
         return tuple(self.dataset(key).shape)
 
     def __getitem__(self, key: str) -> np.ndarray:
-        if not there(self.group, key):
+        if key not in iter(self):
             raise SavingError(f"the file has no {self.path}/{key}")
         data = self.dataset(key)
-        try:
+        with undamaged(f"{self.path}/{key}"):
             value = np.asarray(data[()])
-        except (OSError, ValueError, TypeError) as error:
-            raise SavingError(f"{self.path}/{key} of the file is damaged: {error}") from error
-        return value.view(numpy_dtype("bfloat16")) if data.attrs.get("dtype") == "bfloat16" else value
+            return value.view(numpy_dtype("bfloat16")) if data.attrs.get("dtype") == "bfloat16" else value
 
 
 class Reader:
@@ -71,19 +83,21 @@ class Reader:
     def group(self, path: str) -> Group | None:
         """The arrays of the owner at a path; None if there are none."""
         found = self.store
-        for part in filter(None, [*path.split("/"), "vars"]):
-            if not there(found, part):
-                return None
-            found = child(found, part, path)
-            if not isinstance(found, h5py.Group):
-                raise SavingError(f"{path!r} of the file is no group")
+        with undamaged(path):
+            for part in filter(None, [*path.split("/"), "vars"]):
+                if not there(found, part):
+                    return None
+                found = child(found, part, path)
+                if not isinstance(found, h5py.Group):
+                    raise SavingError(f"{path!r} of the file is no group")
         return Group(found, path or "the model")
 
     @property
     def is_whole_model(self) -> bool:
         """Whether it is a file of Keras 2, with the model's configuration in it, or one of its weight files."""
-        attributes = self.store.attrs
-        return "model_config" in attributes or "layer_names" in attributes or there(self.store, "model_weights")
+        with undamaged("the head"):
+            attributes = self.store.attrs
+            return "model_config" in attributes or "layer_names" in attributes or there(self.store, "model_weights")
 
 
 @contextmanager
@@ -106,10 +120,7 @@ def child(group: Any, name: str, path: str) -> Any:
     """A member of a group. SavingError for a link to another file, or to another place in this one."""
     if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
         raise SavingError(f"{name!r} in {path!r} is a link to elsewhere, which no file of weights needs: refused")
-    try:
-        return group[name]
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise SavingError(f"{name!r} in {path!r} of the file is damaged: {error}") from error
+    return group[name]
 
 
 def checked(data: Any, what: str) -> Any:

@@ -15,13 +15,14 @@ from kgraph.initializers import lookup
 from kgraph.layers.layer import LAYERS, Layer
 from kgraph.layers.nested import deserialize as layer_of
 from kgraph.named import to_config
+from kgraph.optimizers import LossScaleOptimizer, MultiOptimizer, schedules
 from kgraph.optimizers import lookup as lookup_of_optimizers
-from kgraph.optimizers import schedules
 from kgraph.registry import CustomObjectScope, get_registered_object
 from kgraph.trace import Symbol
 from kgraph.types import DTYPES, numpy_dtype
 from kgraph.variable import Variable
 
+OPTIMIZERS = (*lookup_of_optimizers.CLASSES, LossScaleOptimizer, MultiOptimizer)
 PLAIN = (str, int, float, bool, type(None))
 
 # All that a configuration can name without the user's help, by the package of Keras it is in.
@@ -34,7 +35,7 @@ TABLES: dict[str, Mapping[str, Any]] = {
     "activations": activations.NAMES,
     "losses": losses.NAMES,
     "metrics": metrics.NAMES,
-    "optimizers": lookup_of_optimizers.NAMES | schedules.NAMES,
+    "optimizers": {one.__name__: one for one in OPTIMIZERS} | schedules.NAMES,
     "dtype_policies": {"DTypePolicy": dtype_policies.DTypePolicy},
     "random": {"SeedGenerator": random_numbers.SeedGenerator},
 }
@@ -174,14 +175,14 @@ def object_of(name: str, config: Mapping[str, Any], build: bool = True) -> Any:
 
 def class_named(name: str, config: Mapping[str, Any]) -> Any:
     """The class that a configuration names."""
-    own = get_registered_object(config.get("registered_name") or name)
+    module = config.get("module")
+    ours = str(module or "keras").split(".")[0] in ("keras", "kgraph")  # Keras 2 wrote none
+    own = get_registered_object(config.get("registered_name") or name) or (
+        None if ours else get_registered_object(name)
+    )
     if own is not None:
         return own
-    module = config.get("module")
-    if module is None:  # Keras 2 wrote none
-        kinds: list[Any] = list(TABLES)
-    else:
-        kinds = [kind_of(str(module))] if str(module).split(".")[0] in ("keras", "kgraph") else []
+    kinds = [] if not ours else [kind_of(str(module))] if "." in str(module) else list(TABLES)
     for kind in kinds:
         found = TABLES.get(kind, {}).get(name)
         if inspect.isclass(found):
@@ -191,8 +192,7 @@ def class_named(name: str, config: Mapping[str, Any]) -> Any:
 
 def kind_of(module: str) -> str:
     """The table for a module of Keras: "layers" for keras.layers and keras.src.layers.core.dense."""
-    parts = [part for part in module.split(".")[1:] if part != "src"]
-    return parts[0] if parts and parts[0] in TABLES else "layers" if not parts else ""
+    return next((part for part in module.split(".")[1:] if part != "src"), "")
 
 
 def unknown(what: str, name: str, module: Any) -> SavingError:

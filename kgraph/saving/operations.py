@@ -24,47 +24,76 @@ OPERATIONS = {
         Cast(dtype) SaturateCast(dtype) Scatter(shape) ScatterUpdate(reduction) Slice(shape) SliceUpdate
         StopGradient Unstack(num,axis)
     """,
+    "image": """
+        AffineTransform(interpolation,fill_mode,fill_value,data_format)
+        CropImages(top_cropping,left_cropping,bottom_cropping,right_cropping,target_height,target_width,data_format)
+        ExtractPatches(size,strides,dilation_rate,padding,data_format) GaussianBlur(kernel_size,sigma,data_format)
+        HSVToRGB(data_format) MapCoordinates(order,fill_mode,fill_value)
+        PadImages(top_padding,left_padding,bottom_padding,right_padding,target_height,target_width,data_format)
+        PerspectiveTransform(interpolation,fill_value,data_format) RGBToGrayscale(data_format) RGBToHSV(data_format)
+        Resize(size,interpolation,antialias,crop_to_aspect_ratio,pad_to_aspect_ratio,fill_mode,fill_value,data_format)
+        SSIM(max_val,filter_size,filter_sigma,k1,k2,data_format) SobelEdges(data_format)
+    """,
     "linalg": """
-        Norm(ord,axis,keepdims)
+        Cholesky(upper) CholeskyInverse(upper) Det Eig Eigh Inv Lstsq(rcond) LuFactor MatrixRank(tol)
+        Norm(ord,axis,keepdims) Pinv(rcond) Qr(mode) SVD(full_matrices,compute_uv) Solve SolveTriangular(lower)
     """,
     "math": """
-        Erf Erfc Erfinv Logsumexp(axis,keepdims) Rsqrt SegmentMax(num_segments,sorted)
-        SegmentSum(num_segments,sorted)
+        CDist Erf Erfc Erfinv FFT FFT2 IFFT2 IRFFT(fft_length)
+        ISTFT(sequence_length,sequence_stride,fft_length,length,window,center) InTopK(k) Logdet
+        Logsumexp(axis,keepdims) RFFT(fft_length) Rsqrt
+        STFT(sequence_length,sequence_stride,fft_length,window,center) SegmentMax(num_segments,sorted)
+        SegmentMin(num_segments,sorted) SegmentProd(num_segments,sorted) SegmentSum(num_segments,sorted)
+        TopK(k,sorted) ViewAsComplex ViewAsReal
     """,
     "nn": """
+        AdaptiveAveragePool(output_size,data_format) AdaptiveMaxPool(output_size,data_format)
         AveragePool(pool_size,strides,padding,data_format) BatchNorm(axis,epsilon) BinaryCrossentropy(from_logits)
+        CTCDecode(strategy,beam_width,top_paths,merge_repeated,mask_index) CTCLoss(mask_index)
         CategoricalCrossentropy(from_logits,axis) Celu(alpha) Conv(strides,padding,data_format,dilation_rate)
-        ConvTranspose(strides,padding,output_padding,data_format,dilation_rate)
+        ConvTranspose(strides,padding,output_padding,data_format,dilation_rate) DepthToSpace(block_size,data_format)
         DepthwiseConv(strides,padding,data_format,dilation_rate)
-        DotProductAttention(is_causal,flash_attention,attn_logits_soft_cap) Elu(alpha) Gelu(approximate) Glu(axis)
-        HardShrink(threshold) HardSigmoid HardSilu HardTanh LayerNorm(axis,epsilon,rms_scaling)
-        LeakyRelu(negative_slope) LogSigmoid LogSoftmax(axis) MaxPool(pool_size,strides,padding,data_format)
-        Moments(axes,keepdims,synchronized) MultiHot(num_classes,axis,dtype,sparse) Normalize(axis,order,epsilon)
-        OneHot(num_classes,axis,dtype,sparse) RMSNorm(axis,epsilon) Relu Relu6 Selu
+        DotProductAttention(is_causal,flash_attention,attn_logits_soft_cap) Elu(alpha)
+        Fold(output_size,kernel_size,dilation,padding,stride) Gelu(approximate) Glu(axis) HardShrink(threshold)
+        HardSigmoid HardSilu HardTanh LayerNorm(axis,epsilon,rms_scaling) LeakyRelu(negative_slope) LogSigmoid
+        LogSoftmax(axis) MaxPool(pool_size,strides,padding,data_format) Moments(axes,keepdims,synchronized)
+        MultiHot(num_classes,axis,dtype,sparse) Normalize(axis,order,epsilon) OneHot(num_classes,axis,dtype,sparse)
+        PSNR(max_val) Polar RMSNorm(axis,epsilon) Relu Relu6 Selu
         SeparableConv(strides,padding,data_format,dilation_rate) Sigmoid Silu SoftShrink(threshold) Softmax(axis)
-        Softplus Softsign SparseCategoricalCrossentropy(from_logits,axis) SparsePlus SparseSigmoid Sparsemax(axis)
-        Squareplus(b) TanhShrink Threshold(threshold,default_value)
+        Softplus Softsign SpaceToDepth(block_size,data_format) SparseCategoricalCrossentropy(from_logits,axis)
+        SparsePlus SparseSigmoid Sparsemax(axis) Squareplus(b) TanhShrink Threshold(threshold,default_value)
+        Unfold(kernel_size,dilation,padding,stride)
     """,
     "numpy": """
-        Abs Absolute Add All(axis,keepdims) Amax(axis,keepdims) Amin(axis,keepdims) Angle Any(axis,keepdims)
-        Append(axis) Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Argmax(axis,keepdims)
-        Argmin(axis,keepdims) Array(dtype) ArraySplit(indices_or_sections,axis) Average(axis) BitwiseAnd
+        Abs Absolute Add All(axis,keepdims) AllClose(rtol,atol,equal_nan) Amax(axis,keepdims) Amin(axis,keepdims)
+        Angle Any(axis,keepdims) Append(axis) Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh
+        Argmax(axis,keepdims) Argmin(axis,keepdims) Argpartition(kth,axis) Argsort(axis) Array(dtype)
+        ArraySplit(indices_or_sections,axis) Average(axis) Bincount(weights,minlength,sparse) BitwiseAnd
         BitwiseInvert BitwiseLeftShift BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor BroadcastTo(shape) Cbrt
-        Ceil Clip(x_min,x_max) Concatenate(axis) Conj Conjugate Copy Cos Cosh CountNonzero(axis)
-        Cross(axisa,axisb,axisc,axis) Cumprod(axis,dtype) Cumsum(axis,dtype) Deg2rad Diag(k) Diagflat(k)
-        Diagonal(offset,axis1,axis2) Divide DivideNoNan Dot Dsplit(indices_or_sections) Dstack Einsum(subscripts)
-        EmptyLike(dtype) Equal Exp Exp2 ExpandDims(axis) Expm1 Fabs Flip(axis) Fliplr Flipud Floor FloorDivide Fmax
-        Fmin Fmod FullLike(dtype) Gcd GetItem Greater GreaterEqual Heaviside Hsplit(indices_or_sections) Hstack
-        Hypot Imag Inner Isclose(equal_nan) Isfinite Isinf Isnan Isneginf Isposinf Isreal Kron Lcm Ldexp LeftShift
-        Less LessEqual Log Log10 Log1p Log2 Logaddexp Logaddexp2 LogicalAnd LogicalNot LogicalOr LogicalXor Matmul
-        Max(axis,keepdims,initial) Maximum Mean(axis,keepdims) Min(axis,keepdims,initial) Minimum Mod
-        Moveaxis(source,destination) Multiply NanToNum(nan,posinf,neginf) Negative NotEqual OnesLike(dtype) Outer
-        Pad(pad_width,mode) Power Prod(axis,keepdims,dtype) Rad2deg Ravel Real Reciprocal Repeat(repeats,axis)
-        Reshape(newshape) RightShift Roll(shift,axis) Rot90(k,axes) Round(decimals) Select Sign Signbit Sin Sinc
-        Sinh Split(indices_or_sections,axis) Sqrt Square Squeeze(axis) Stack(axis) Std(axis,keepdims) Subtract
-        Sum(axis,keepdims) Swapaxes(axis1,axis2) Take(axis) TakeAlongAxis(axis) Tan Tanh Tensordot(axes)
-        Tile(repeats) Trace(offset,axis1,axis2) Transpose(axes) Tril(k) Triu(k) TrueDivide Trunc Var(axis,keepdims)
-        Vdot View(dtype) Vsplit(indices_or_sections) Vstack Where ZerosLike(dtype)
+        Ceil Clip(x_min,x_max) Concatenate(axis) Conj Conjugate Copy Corrcoef Correlate(mode) Cos Cosh
+        CountNonzero(axis) Cross(axisa,axisb,axisc,axis) Cumprod(axis,dtype) Cumsum(axis,dtype) Deg2rad Diag(k)
+        Diagflat(k) Diagonal(offset,axis1,axis2) Diff(n,axis) Digitize Divide DivideNoNan Dot
+        Dsplit(indices_or_sections) Dstack Einsum(subscripts) EmptyLike(dtype) Equal Exp Exp2 ExpandDims(axis) Expm1
+        Fabs Flip(axis) Fliplr Flipud Floor FloorDivide Fmax Fmin Fmod FullLike(dtype) Gcd GetItem Greater
+        GreaterEqual Heaviside Histogram(bins,range) Hsplit(indices_or_sections) Hstack Hypot I0 Imag Inner
+        IsIn(assume_unique,invert) Isclose(equal_nan) Isfinite Isinf Isnan Isneginf Isposinf Isreal Kron Lcm Ldexp
+        LeftShift Less LessEqual Log Log10 Log1p Log2 Logaddexp Logaddexp2 LogicalAnd LogicalNot LogicalOr
+        LogicalXor Matmul Max(axis,keepdims,initial) Maximum Mean(axis,keepdims) Median(axis,keepdims)
+        Min(axis,keepdims,initial) Minimum Mod Moveaxis(source,destination) Multiply NanToNum(nan,posinf,neginf)
+        Nanargmax(axis,keepdims) Nanargmin(axis,keepdims) Nancumprod(axis,dtype) Nancumsum(axis,dtype)
+        Nanmax(axis,keepdims) Nanmean(axis,keepdims) Nanmedian(axis,keepdims) Nanmin(axis,keepdims)
+        Nanpercentile(axis,method,keepdims) Nanprod(axis,keepdims) Nanquantile(axis,method,keepdims)
+        Nanstd(axis,keepdims) Nansum(axis,keepdims) Nanvar(axis,keepdims) Negative Nextafter Nonzero NotEqual
+        OnesLike(dtype) Outer Pad(pad_width,mode) Percentile(axis,method,keepdims) Power Prod(axis,keepdims,dtype)
+        Ptp(axis,keepdims) Quantile(axis,method,keepdims) Rad2deg Ravel Real Reciprocal Repeat(repeats,axis)
+        Reshape(newshape) RightShift Roll(shift,axis) Rot90(k,axes) Round(decimals) SearchSorted(side) Select Sign
+        Signbit Sin Sinc Sinh Slogdet Sort(axis) Split(indices_or_sections,axis) Sqrt Square Squeeze(axis)
+        Stack(axis) Std(axis,keepdims) Subtract Sum(axis,keepdims) Swapaxes(axis1,axis2) Take(axis)
+        TakeAlongAxis(axis) Tan Tanh Tensordot(axes) Tile(repeats) Trace(offset,axis1,axis2) Transpose(axes)
+        Trapezoid(x,dx,axis) Tril(k) Triu(k) TrueDivide Trunc
+        Unique(sorted,return_index,return_inverse,return_counts,axis,size,fill_value) UnravelIndex(shape)
+        Vander(N,increasing) Var(axis,keepdims) Vdot View(dtype) Vsplit(indices_or_sections) Vstack Where
+        ZerosLike(dtype)
     """,
 }
 NAMES = {"BatchNorm": "batch_normalization", "LayerNorm": "layer_normalization", "RMSNorm": "rms_normalization"}
@@ -97,11 +126,12 @@ class Operation:
         return FUNCTIONS[self.function]
 
 
-BY_CLASS = {
+KNOWN = {
     name: Operation(f"keras.src.ops.{module}", name, tuple(options.split(",")) if options else ())
     for module, text in OPERATIONS.items()
     for name, options in re.findall(r"(\w+)(?:\(([\w,]*)\))?", text)
 }
+BY_CLASS = {name: operation for name, operation in KNOWN.items() if operation.function in FUNCTIONS}
 BY_FUNCTION = {operation.function: operation for operation in BY_CLASS.values()}
 
 
@@ -122,6 +152,8 @@ def operation_config(call: Applied, name: str, refer: Callable[[Any], Any]) -> d
         )
     try:
         args, kwargs, options = arguments_of(operation, call)
+        if operation.name == "GetItem":  # lists of indices are arrays, for a list is how JSON writes a tuple
+            args[1:] = [as_key(key) for key in args[1:]]
         config = {"name": name, **{key: option(key, value) for key, value in options.items()}}
         node = {"args": refer(args), "kwargs": refer(kwargs)}
     except SavingError as error:
@@ -145,18 +177,18 @@ def arguments_of(operation: Operation, call: Applied) -> tuple[list[Any], dict[s
     bound = inspect.signature(operation.run).bind(*call.args, **call.kwargs)
     bound.apply_defaults()
     args: list[Any] = []
-    kwargs: dict[str, Any] = {}
     for name, value in bound.arguments.items():
-        parameter = parameters[name]
-        if name in operation.options or parameter.kind is parameter.VAR_KEYWORD:
-            continue
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            args += value
-        elif parameter.default is parameter.empty:
-            args.append(value)
-        elif value is not parameter.default:
-            kwargs[name] = value
-    return args, kwargs, {key: bound.arguments[key] for key in operation.options if key in bound.arguments}
+        kind = parameters[name].kind
+        if name not in operation.options and kind is not inspect.Parameter.VAR_KEYWORD:
+            args += value if kind is inspect.Parameter.VAR_POSITIONAL else [value]
+    return args, {}, {key: bound.arguments[key] for key in operation.options if key in bound.arguments}
+
+
+def as_key(key: Any) -> Any:
+    """What stands between the brackets of x[...], with lists as arrays."""
+    if isinstance(key, tuple):
+        return [as_key(one) for one in key]
+    return np.asarray(key) if isinstance(key, list) else key
 
 
 def option(name: str, value: Any) -> Any:
@@ -199,6 +231,8 @@ def applied(operation: Operation, args: list[Any], kwargs: Mapping[str, Any], op
         before = [options[name] for name in parameters if name in options]
         return operation.run(*before, *args, **kwargs, **{k: v for k, v in options.items() if k not in parameters})
     places = [name for name in parameters if name not in operation.options]
+    if operation.name == "GetItem":
+        args = [args[0], *(tuple(key) if isinstance(key, list) else key for key in args[1:])]
     return operation.run(**dict(zip(places, args, strict=False)), **kwargs, **options)
 
 

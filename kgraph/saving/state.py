@@ -200,9 +200,13 @@ def mismatch(place: Place, group: Any) -> str | None:
 
 def load(place: Place, group: Mapping[str, Any]) -> None:
     """Let an owner take its arrays."""
-    if isinstance(place.thing, SeedGenerator):
+    thing = place.thing
+    if isinstance(thing, SeedGenerator):
         state = group.get("0")
-        if state is not None and state.shape == place.thing.state.shape:
-            place.thing.state.write(state)
-        return
-    place.thing.load_own_variables(group)
+        if state is not None and state.shape == thing.state.shape:
+            thing.state.write(state)
+    elif not isinstance(thing, Owner) and set(group) == {"0", "1"} and len(thing.variables) > 2:
+        for key, variable in zip(("0", "1"), thing.variables, strict=False):  # of an optimizer that did nothing yet
+            variable.assign(group[key])
+    else:
+        thing.load_own_variables(group)

