@@ -109,7 +109,7 @@ def _tiles_vjp(g: Any, y: Any, x: Any, axes: tuple[int, ...]) -> tuple[Any]:
     for number, part in enumerate(others, 1):
         is_larger = greater(part, best)
         chosen, best = where(is_larger, float(number), chosen), where(is_larger, part, best)
-    widths = [int(size) if axis in axes else 1 for axis, size in enumerate(shape)]  # type: ignore[call-overload]
+    widths = [int(size) if axis in axes else 1 for axis, size in enumerate(shape)]
     numbers = np.arange(1 + len(others), dtype=numpy_dtype(kind_of(x).dtype)).reshape(widths)
     single = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
     return (where(equal(reshape(chosen, shape=single), numbers), reshape(g, shape=single), 0.0),)
