@@ -25,13 +25,15 @@ from kgraph import (
 from kgraph.compile import compile
 from kgraph.dtype_policies import DTypePolicy
 from kgraph.gradient_tape import GradientTape
+from kgraph.initializers import Initializer
 from kgraph.layers import Input, InputSpec, Layer
+from kgraph.layers.input import KerasTensor
 from kgraph.layers.naming import name_scope
 from kgraph.losses import Loss
 from kgraph.metrics import Metric
 from kgraph.models import Model, Sequential
 from kgraph.optimizers import Optimizer
-from kgraph.trace import Symbol as KerasTensor
+from kgraph.regularizers import Regularizer
 from kgraph.transforms import grad, jit, value_and_grad
 from kgraph.variable import Variable
 
@@ -47,6 +49,7 @@ PLANNED = frozenset((
 __all__ = [
     "DTypePolicy",
     "GradientTape",
+    "Initializer",
     "Input",
     "InputSpec",
     "KerasTensor",
@@ -55,6 +58,7 @@ __all__ = [
     "Metric",
     "Model",
     "Optimizer",
+    "Regularizer",
     "Sequential",
     "Variable",
     "activations",

@@ -83,7 +83,7 @@ class Watched:
             if not self.state:
                 return result, [], []
             trace.updates = dict(known)
-            self.before = [one.as_symbol() for one in self.state]
+            self.before = [one.current() for one in self.state]
             return (*self._again(trace, arguments),)
         finally:
             trace.updates = known

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from math import ceil, inf
 from pathlib import Path
+from typing import Any
 
 from kgraph.errors import ArgumentError
 
 MOST_THREADS = 1 << 16  # that may be asked for: the pool makes fewer, but no count of processors is wrong
-_state: dict[str, object] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+_state: dict[str, object] = {
+    "floatx": "float32",
+    "epsilon": 1e-7,
+    "image_data_format": "channels_last",
+    "dtype_policy": None,
+}
 
 
 def floatx() -> str:
@@ -45,6 +52,55 @@ def set_image_data_format(data_format: str) -> None:
     if data_format not in ("channels_last", "channels_first"):
         raise ValueError(f"image_data_format must be channels_last or channels_first, not {data_format!r}")
     _state["image_data_format"] = data_format
+
+
+class DTypePolicy:
+    """In which dtype a layer keeps its weights, `variable_dtype`, and in which it computes, `compute_dtype`.
+
+    "float32" and other dtypes stand for both; "mixed_float16" and "mixed_bfloat16" for weights in float32 and
+    arithmetic in the dtype they name. name defaults to the global policy's. ArgumentError for other names.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        name = dtype_policy().name if name is None else name
+        if not isinstance(name, str):
+            raise ArgumentError(f"a dtype policy is named by a string, not {name!r}")
+        known = re.fullmatch(r"(mixed_)?(b?float16)|(float(32|64)|bool|u?int(8|16|32|64))", name)
+        if known is None:
+            raise ArgumentError(
+                f"there is no dtype policy {name!r}; there are mixed_float16, mixed_bfloat16, and the names of dtypes"
+            )
+        self.name: str = name
+        self.compute_dtype = name.removeprefix("mixed_")
+        self.variable_dtype = "float32" if known[1] else self.compute_dtype
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` makes the policy again from."""
+        return {"name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> DTypePolicy:
+        """The policy of `get_config`'s description."""
+        return cls(**config)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DTypePolicy) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        return f'<DTypePolicy "{self.name}">'
+
+
+def dtype_policy() -> DTypePolicy:
+    """The policy of layers that are given none: `floatx()` unless `set_dtype_policy` changed it."""
+    return DTypePolicy(str(_state["dtype_policy"] or floatx()))
+
+
+def set_dtype_policy(policy: Any) -> None:
+    """Change the policy of layers that are given none: a DTypePolicy or the name of one."""
+    _state["dtype_policy"] = DTypePolicy(getattr(policy, "name", policy)).name
 
 
 def num_threads() -> int:

@@ -86,7 +86,8 @@ class Lowered:
         """The results as users get them: what kernels computed in float32 in place of half precision, converted."""
         if not self.narrows:
             return made
-        return [array.astype(dtype, copy=False) for array, dtype in zip(made, self.results, strict=True)]
+        with np.errstate(over="ignore"):  # as in numpy's own arithmetic of halves, too large is infinite
+            return [array.astype(dtype, copy=False) for array, dtype in zip(made, self.results, strict=True)]
 
     @contextmanager
     def feeding(self, arrays: Sequence[np.ndarray], batch: int) -> Iterator[tuple[Any, list[np.ndarray]]]:
@@ -232,8 +233,9 @@ class Executable:
         It takes an array for each input and returns an array, or a tuple of them. With a loss it takes inputs and
         targets of the types that the loss expects, and returns (value, (gradients...)). Dtypes and numbers of axes are
         checked when numba compiles the caller, sizes at each call: ValueError. Arrays not in C order are copied.
-        Weights are live. It may be called without the GIL and in parallel loops. numba does not cache its callers on
-        disk, and says so. Raises ArgumentError for other targets than "cpu", and where calls change state.
+        Weights are live. Results of half precision come in float32. It may be called without the GIL and in parallel
+        loops. numba does not cache its callers on disk, and says so. Raises ArgumentError for other targets than "cpu",
+        and where calls change state.
         """
         if self._jitted is None:
             if self.options.target != "cpu" or self.options.lower_only:

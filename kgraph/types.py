@@ -12,7 +12,8 @@ from kgraph import config
 from kgraph.errors import DTypeError, MissingExtraError
 from kgraph.sizes import Dim, Shape, Size, product
 
-FLOATS = ("float16", "bfloat16", "float32", "float64")
+HALF = ("float16", "bfloat16")
+FLOATS = (*HALF, "float32", "float64")
 SIGNED = ("int8", "int16", "int32", "int64")
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 DTYPES = ("bool", *UNSIGNED, *SIGNED, *FLOATS)

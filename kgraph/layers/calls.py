@@ -13,6 +13,8 @@ from kgraph import tree
 from kgraph.errors import DTypeError, GraphError, KGraphError
 from kgraph.evaluate import evaluate
 from kgraph.ir import Graph
+from kgraph.layers.masks import find_masks as find_masks
+from kgraph.layers.masks import masks_after
 from kgraph.layers.naming import name_scope
 from kgraph.op import FUNCTIONS
 from kgraph.recording import Recorder, recorded, recorder
@@ -92,6 +94,7 @@ def public_shape(value: Any) -> tuple[int | None, ...] | None:
 
 def call_layer(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Build the layer if need be, then record the call or compute it."""
+    name = layer.name  # GraphError where its __init__ did not call that of Layer
     arguments = bind(layer, args, kwargs)
     symbolic = active() is not None or any(isinstance(leaf, Symbol) for leaf in tree.flatten([args, kwargs]))
     try:
@@ -99,7 +102,7 @@ def call_layer(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         build(layer, arguments)
         layer.check_input(arguments.first)
     except KGraphError as error:
-        explain(error, layer.name, [x for x in tree.flatten(arguments.first) if isinstance(x, Symbol)], user_line())
+        explain(error, name, [x for x in tree.flatten(arguments.first) if isinstance(x, Symbol)], user_line())
         raise
     find_masks(arguments)
     outputs = record_call(layer, args, kwargs, arguments) if symbolic else compute_call(layer, arguments)
@@ -189,31 +192,11 @@ def build(layer: Any, arguments: Arguments) -> None:
     layer.build(**{name: shapes[name] for name in parameters if name in shapes})
 
 
-def find_masks(arguments: Arguments) -> None:
-    """Where `call` has mask parameters that the caller left out, give it the masks its inputs carry."""
-    values = arguments.bound.arguments
-    if len(arguments.tensors) == 1 and "mask" in values and values["mask"] is None:
-        values["mask"] = _no_masks(tree.map_structure(mask_of, next(iter(arguments.tensors.values()))))
-    elif len(arguments.tensors) > 1:
-        for name, value in arguments.tensors.items():
-            if f"{name}_mask" in values and values[f"{name}_mask"] is None:
-                values[f"{name}_mask"] = _no_masks(tree.map_structure(mask_of, value))
-
-
-def mask_of(value: Any) -> Any:
-    """The mask a tensor carries, or None."""
-    return getattr(value, "mask", None) if isinstance(value, Symbol) else None
-
-
-def _no_masks(masks: Any) -> Any:
-    return masks if any(mask is not None for mask in tree.flatten(masks)) else None
-
-
 def record_call(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], arguments: Arguments) -> Any:
     """One node: the layer's call with its body. New values of state and losses go to the trace around it."""
     body = trace_call(layer, arguments, lambda value: as_symbol(value))
     record = Call(layer, args, kwargs)
-    params = [node.attrs["variable"].as_symbol() for node in body.graph.params()]
+    params = [node.attrs["variable"].current() for node in body.graph.params()]
     results = results_of(layer, body, [as_symbol(value) for value in body.sources], params, record)
     trace = active()
     if trace is not None:
@@ -306,11 +289,12 @@ def trace_call(layer: Any, arguments: Arguments, outside: Callable[[Any], Symbol
     entered = {name: tree.map_structure(lambda leaf, n=name: enter(n, leaf), value) for name, value in values.items()}
     bound = replace_arguments(arguments.bound, entered)
     with name_scope(layer.name, layer), tracing(layer.name, arguments.training) as found:
+        found.autocast = autocast_of(layer, found.autocast)
         try:
             result = layer.call(*bound.args, **bound.kwargs)
             outputs = tree.map_structure(lambda leaf: None if leaf is None else as_symbol(leaf), result)
             found.losses += activity_losses(layer, outputs)
-            output_masks = masks_after(layer, next(iter(entered.values()), None), entered.get("mask"), outputs)
+            output_masks = masks_after(layer, entered, outputs)
         except Exception as error:
             name_the_layer(error, layer, inputs)
             raise
@@ -354,19 +338,6 @@ def activity_losses(layer: Any, outputs: Any) -> list[Symbol]:
     return losses
 
 
-def masks_after(layer: Any, first: Any, given: Any, outputs: Any) -> list[Any]:
-    """The mask of each output: what `call` put on it, or what `compute_mask` says of those before."""
-    flat = tree.flatten(outputs)
-    previous = given if given is not None else _no_masks(tree.map_structure(mask_of, first))
-    if not layer.supports_masking or all(mask_of(leaf) is not None for leaf in flat):
-        return [mask_of(leaf) for leaf in flat]
-    computed = layer.compute_mask(first, previous)
-    masks = tree.flatten(computed) if computed is not None else []
-    masks = [None if mask is None else as_symbol(mask) for mask in masks][: len(flat)]
-    masks += [None] * (len(flat) - len(masks))
-    return [mask if mask_of(leaf) is None else mask_of(leaf) for leaf, mask in zip(flat, masks, strict=True)]
-
-
 def replace_arguments(bound: inspect.BoundArguments, values: dict[str, Any]) -> inspect.BoundArguments:
     """The same call with other values."""
     return inspect.BoundArguments(bound.signature, values)
@@ -380,6 +351,14 @@ def name_the_layer(error: Exception, layer: Any, inputs: list[tuple[Symbol, Any]
         shown = ", ".join(f"{symbol.name}: {symbol.type}" for symbol, _ in inputs)
         error.add_note(f"  in layer {layer.name!r} ({type(layer).__name__}), called on ({shown})")
         error.add_note(f"  from {user_line()}")
+
+
+def autocast_of(layer: Any, outer: str | None) -> str | None:
+    """The float type in which variables are read in a call of the layer; None: in their own. Source: Keras."""
+    inner = layer.compute_dtype
+    if outer is None:
+        return inner if inner != layer.variable_dtype else None
+    return inner if layer.autocast and is_float(inner) else None
 
 
 def cast_float(symbol: Symbol, dtype: str) -> Symbol:

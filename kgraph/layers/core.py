@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from kgraph import activations, constraints, initializers, ops, regularizers
-from kgraph.errors import ArgumentError, ShapeError
+from kgraph.errors import ArgumentError, SavingError, ShapeError
 from kgraph.layers.equation import EinsumShapes
 from kgraph.layers.layer import Layer
 from kgraph.layers.lora import Adaptable
 from kgraph.layers.spec import InputSpec
+from kgraph.named import find
 from kgraph.variable import Variable
 
 
@@ -266,7 +267,30 @@ class Lambda(Layer):
 
     def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "function": self.function, "arguments": dict(self.arguments)}
-        return {key: value for key, value in config.items() if key not in ("output_shape", "mask")}
+        config |= {"mask": self.mask, "output_shape": self._output_shape}
+        return {key: value for key, value in config.items() if value is not None or key not in CALLED}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The layer of a configuration, which names functions that are registered, or activations.
+
+        SavingError for the code of a function: it is never run.
+        """
+        return cls(**{key: known_function(value) if key in CALLED else value for key, value in config.items()})
+
+
+CALLED = ("function", "mask", "output_shape")
+
+
+def known_function(value: Any) -> Any:
+    """The function that a configuration names; other values as they are."""
+    described = isinstance(value, dict) and "class_name" in value
+    if (described and value["class_name"] != "function") or (isinstance(value, list) and str in map(type, value)):
+        raise SavingError(
+            "the configuration of a Lambda holds code, which is never run here. Give the function a name, register it "
+            "with @kgraph.saving.register_keras_serializable(), and build the model with it again"
+        )
+    return find(value, activations.NAMES, "function") if described or isinstance(value, str) else value
 
 
 def accepted(function: Callable[..., Any]) -> frozenset[str]:
@@ -284,7 +308,7 @@ def positive(value: Any, name: str, layer: str) -> int:
     return int(value)
 
 
-def weight(layer: Layer, name: str, shape: Any) -> Variable:
+def weight(layer: Layer, name: str, shape: Any, **options: Any) -> Variable:
     """A new weight of a layer that keeps how to begin, to penalise and to constrain it in attributes of its name."""
     how = {what: getattr(layer, f"{name}_{what}") for what in ("initializer", "regularizer", "constraint")}
-    return layer.add_weight(name=name, shape=shape, **how)
+    return layer.add_weight(name=name, shape=shape, **how, **options)

@@ -6,6 +6,7 @@ from typing import Any
 
 from kgraph import tree
 from kgraph.errors import ArgumentError
+from kgraph.layers import naming
 from kgraph.layers.calls import Call
 from kgraph.layers.layer import Layer, is_shape, known_shape
 from kgraph.trace import Symbol, symbol_input, user_line
@@ -104,6 +105,34 @@ def Input(
         **options,
     )
     return layer.output
+
+
+class MakesSymbols(type):
+    """Symbols are the instances of its classes, and calling one makes a symbol."""
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, Symbol)
+
+    def __call__(
+        cls,
+        shape: Any,
+        dtype: Any = "float32",
+        sparse: bool = False,
+        ragged: bool = False,
+        record_history: bool = True,
+        name: str | None = None,
+    ) -> Symbol:
+        name = name or naming.automatic_name("keras_tensor")
+        if sparse or ragged:
+            raise ArgumentError(f"symbol {name!r}: sparse and ragged tensors are not supported; use dense ones")
+        return symbol_input(name, TensorType(known_shape(checked_shape(shape, name)), standard_dtype(dtype)))
+
+
+class KerasTensor(metaclass=MakesSymbols):
+    """What stands for a value that will exist later: KerasTensor(shape, dtype="float32", name=None) makes one.
+
+    shape has None for what is not known. `compute_output_spec` takes and returns them.
+    """
 
 
 def checked_shape(shape: Any, name: str) -> tuple[int | None, ...]:

@@ -125,6 +125,8 @@ class Layer(Owner):
         """The dtype that floating inputs are converted to."""
         return self.dtype_policy.compute_dtype
 
+    input_dtype = compute_dtype
+
     # -- building
 
     def build(self, input_shape: Any) -> None:
@@ -267,6 +269,11 @@ class Layer(Owner):
         """Add a scalar (or several) to the loss of the model that the layer is part of; called inside `call`."""
         trace = active()
         if trace is None:
+            if any(isinstance(one, Symbol) for one in tree.flatten(loss)):
+                raise GraphError(
+                    f"layer {self.name!r}: add_loss takes a symbol only inside `call`; put the loss into the call of "
+                    "a layer, or give the model an output for it and compile(loss=...) a function"
+                )
             self._losses.extend(np.asarray(one) for one in tree.flatten(loss))
         else:
             trace.losses.extend(as_symbol(one) for one in tree.flatten(loss))

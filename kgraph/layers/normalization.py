@@ -53,9 +53,9 @@ class LayerNormalization(Layer):
         shape = tuple(input_shape[axis] for axis in axes)
         self.gamma = self.beta = None
         if self.scale or self.rms_scaling:
-            self.gamma = weight(self, "gamma", shape)
+            self.gamma = weight(self, "gamma", shape, autocast=False)
         if self.center and not self.rms_scaling:
-            self.beta = weight(self, "beta", shape)
+            self.beta = weight(self, "beta", shape, autocast=False)
 
     def call(self, inputs: Any) -> Any:
         axes = within([self.axis] if isinstance(self.axis, int) else self.axis, inputs.shape, self.name)
@@ -115,12 +115,14 @@ class BatchNormalization(Layer):
         shape = (input_shape[axis],)
         self.gamma = self.beta = None
         if self.scale:
-            self.gamma = weight(self, "gamma", shape)
+            self.gamma = weight(self, "gamma", shape, autocast=False)
         if self.center:
-            self.beta = weight(self, "beta", shape)
-        self.moving_mean = self.add_weight(shape, self.moving_mean_initializer, name="moving_mean", trainable=False)
+            self.beta = weight(self, "beta", shape, autocast=False)
+        self.moving_mean = self.add_weight(
+            shape, self.moving_mean_initializer, name="moving_mean", trainable=False, autocast=False
+        )
         self.moving_variance = self.add_weight(
-            shape, self.moving_variance_initializer, name="moving_variance", trainable=False
+            shape, self.moving_variance_initializer, name="moving_variance", trainable=False, autocast=False
         )
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: input_shape[axis]})
 
@@ -189,8 +191,8 @@ class GroupNormalization(Layer):
         self.groups = width if self.groups == -1 else self.groups
         if width % self.groups:
             raise ShapeError(f"layer {self.name!r}: {width} channels cannot be put into {self.groups} equal groups")
-        self.gamma = weight(self, "gamma", (width,)) if self.scale else None
-        self.beta = weight(self, "beta", (width,)) if self.center else None
+        self.gamma = weight(self, "gamma", (width,), autocast=False) if self.scale else None
+        self.beta = weight(self, "beta", (width,), autocast=False) if self.center else None
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: width})
 
     def call(self, inputs: Any) -> Any:

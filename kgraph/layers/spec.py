@@ -13,8 +13,9 @@ class InputSpec:
     """Dtype, rank, shape, or sizes of single axes that an input must have; what is left out may be anything.
 
     shape has None where the size does not matter; axes maps an axis to its size, `{-1: 784}`. With
-    `allow_last_axis_squeeze` a last axis of size 1 may be missing or there. An `optional` input may be None. `name` is
-    the key of the input where inputs are given as a dict. Violations raise ShapeError or DTypeError.
+    `allow_last_axis_squeeze` a last axis of size 1 may be missing or there: an input with an axis more ends in size 1.
+    An `optional` input may be None. `name` is the key of the input where inputs are given as a dict. Violations raise
+    ShapeError or DTypeError.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class InputSpec:
     def check(self, shape: tuple[int | None, ...], dtype: str, what: str) -> None:
         """Raise unless a tensor of this shape and dtype is what is wanted."""
         rank = len(shape)
-        if self.ndim is not None and rank != self.ndim and not self.allow_last_axis_squeeze:
+        if self.ndim is not None and rank != self.ndim and not self._is_squeezed(shape):
             raise ShapeError(f"{what}: expected ndim={self.ndim}, found ndim={rank}, shape {shape}")
         if self.max_ndim is not None and rank > self.max_ndim:
             raise ShapeError(f"{what}: expected max_ndim={self.max_ndim}, found ndim={rank}, shape {shape}")
@@ -71,14 +72,17 @@ class InputSpec:
         if self.shape is not None:
             self._check_shape(shape, what)
 
+    def _is_squeezed(self, shape: tuple[int | None, ...]) -> bool:
+        """Whether the rank is right but for a last axis of size 1, which is there or missing."""
+        assert self.ndim is not None
+        ends_in_one = bool(shape) and shape[-1] in (1, None)
+        missing = self.shape is None or self.shape[-1:] == (1,)
+        one_off = (len(shape) == self.ndim + 1 and ends_in_one) or (len(shape) == self.ndim - 1 and missing)
+        return self.allow_last_axis_squeeze and one_off
+
     def _check_shape(self, shape: tuple[int | None, ...], what: str) -> None:
         assert self.shape is not None
-        want, have = self.shape, shape
-        if self.allow_last_axis_squeeze and len(want) != len(have):
-            want = want[:-1] if want and want[-1] == 1 else want
-            have = have[:-1] if have and have[-1] == 1 else have
-        fits = len(want) == len(have) and all(a is None or b is None or a == b for a, b in zip(want, have, strict=True))
-        if not fits:
+        if any(a is not None and b is not None and a != b for a, b in zip(self.shape, shape, strict=False)):
             raise ShapeError(f"{what}: expected shape={self.shape}, found shape={shape}")
 
 
