@@ -1,7 +1,7 @@
 """The full comparison: every cell beside every peer that is installed, as JSON and as tables in Markdown.
 
-    python benchmarks/run.py --into docs/performance.md        half an hour on two cores
-    python benchmarks/run.py --only "dense 512" --out results
+    python benchmarks/run.py --into docs/performance.md        an hour or two on two cores
+    python benchmarks/run.py --only "dense 512" --mode step --out results
 
 The files are written anew after each cell, so a run that is stopped leaves what it has. A document given with --into
 gets the tables at the end, between its two comments about figures.
@@ -16,7 +16,7 @@ from time import perf_counter
 
 from kgraph import config
 from kgraph.bench.case import MODES, Task
-from kgraph.bench.command import left_out
+from kgraph.bench.command import both, left_out
 from kgraph.bench.measure import Failed, Row, measure
 from kgraph.bench.models import CELLS
 from kgraph.bench.peers import PEERS, not_installed, peers_named
@@ -31,7 +31,8 @@ def main() -> None:
     options = arguments()
     peers = peers_named(options.vs)
     threads = options.threads or config.num_threads()
-    tasks = [Task(name, batch, modes) for name, batch, modes in CELLS if options.only in f"{name}, batch {batch}"]
+    cells = [(name, batch, both(options.mode.split(","), has)) for name, batch, has in CELLS]
+    tasks = [Task(*cell) for cell in cells if cell[2] and options.only in f"{cell[0]}, batch {cell[1]}"]
     rows: list[Row] = []
     notes = not_installed() if options.vs == "all" else []
     started = perf_counter()
@@ -56,6 +57,7 @@ def arguments() -> Namespace:
     made.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="the folder to write into")
     made.add_argument("--into", type=Path, help="a document to put the tables into")
     made.add_argument("--only", default="", help="only cells with this in 'MODEL, batch N'")
+    made.add_argument("--mode", default=",".join(MODES), help=f"some of {','.join(MODES)} (default: all)")
     made.add_argument("--vs", default="all", help="the peers, as for kgraph bench")
     made.add_argument("--threads", type=int, help="CPUs for each contestant (default: all)")
     made.add_argument("--seconds", type=float, default=0.5, help="for how long each call is measured (default: 0.5)")
@@ -85,7 +87,7 @@ def put_into(path: Path, text: str) -> None:
 
 def sections(rows: Sequence[Row], peers: Sequence[str], notes: Sequence[str]) -> Iterator[str]:
     """A table for each mode, in microseconds, and what there is to say."""
-    for mode in MODES:
+    for mode in (mode for mode in MODES if any(row.mode == mode for row in rows)):
         yield f"### {mode}, microseconds\n"
         yield markdown(rows, mode, peers)
     yield from (f"- {note}" for note in notes)

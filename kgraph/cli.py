@@ -91,8 +91,8 @@ def _add_bench(commands: Any) -> None:
     bench.add_argument("--all", action="store_true", help="all built-in models, each with batch sizes of its own")
     bench.add_argument("--batch", type=batches, metavar="N,...", help="batch sizes (default: 1,32)")
     bench.add_argument("--mode", type=modes, default=("forward", "grad"), metavar="MODE,...",
-                       help="forward: the outputs; grad: the loss and all gradients; default: both. There is no mode "
-                       "for steps of an optimizer, as kgraph has none yet")  # fmt: skip
+                       help="forward: the outputs; grad: the loss and all gradients; step: a training step with Adam; "
+                       "default: forward,grad")  # fmt: skip
     bench.add_argument("--loss", default="mse", help="the loss whose gradient is measured (default: mse)")
     bench.add_argument("--seconds", type=positive_seconds, default=0.3, metavar="S",
                        help="for how long each call is measured (default: 0.3)")  # fmt: skip
@@ -168,8 +168,8 @@ def modes(text: str) -> tuple[str, ...]:
     """ "forward,grad" as names."""
     found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     for name in found:
-        if name not in ("forward", "grad"):
-            raise ArgumentTypeError(f"{name!r} is no mode: forward or grad")
+        if name not in ("forward", "grad", "step"):
+            raise ArgumentTypeError(f"{name!r} is no mode: forward, grad or step")
     return found
 
 

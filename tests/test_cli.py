@@ -167,7 +167,7 @@ def test_a_broken_file_is_one_line(source: str, said: str, tmp_path: Path, capsy
         ("bench --seconds nan", "--seconds"),
         ("bench --threads none", "--threads"),
         ("bench --vs abacus", "and not 'abacus'"),
-        ("bench --mode step", "'step' is no mode: forward or grad"),
+        ("bench --mode leap", "'leap' is no mode: forward, grad or step"),
         ("bench --all --batch 3", "--all has models and batch sizes of its own"),
         ("show", "MODEL"),
         ("show x.py:f --format pdf", "--format"),

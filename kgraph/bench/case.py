@@ -14,7 +14,7 @@ from kgraph.bench.models import MODELS
 from kgraph.ir import Graph
 from kgraph.locate import model_at
 
-MODES = ("forward", "grad")
+MODES = ("forward", "grad", "step")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Task:
 
     place: str
     batch: int
-    modes: Sequence[str] = MODES
+    modes: Sequence[str] = MODES[:2]
     loss: str = "mse"
 
     @property
@@ -65,7 +65,7 @@ def case_of(task: Task) -> Case:
     stages = kgraph.compile(model, lower_only=True).stages
     forward = stages["stabilise"]
     inputs = inputs_for(forward, task.batch)
-    if "grad" not in task.modes:
+    if set(task.modes) <= {"forward"}:
         return Case(task, model, stages["trace"], forward, inputs)
     compiled = kgraph.compile(model, loss=task.loss, lower_only=True)
     loss = compiled.stages["stabilise"]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from kgraph.bench import jax_calls
 from kgraph.bench.idioms import specialised
 from kgraph.evaluate import bind_sizes
 from kgraph.ir import LEAVES, Graph
@@ -98,34 +99,10 @@ def run(graph: Graph, params: Mapping[str, Any], arguments: Sequence[Any]) -> li
     return [values[name] for name in graph.outputs]
 
 
-def forward(graph: Graph, arguments: Sequence[np.ndarray]) -> Callable[[], Any]:
-    """A call that computes the outputs and waits for them."""
+def made_for(graph: Graph, arguments: Sequence[np.ndarray]) -> tuple[jax_calls.Run, dict[str, Any]]:
+    """The function that computes a graph for inputs of these shapes, and its params."""
     graph = specialised(graph, bind_sizes(graph, [one.shape for one in arguments]))
-    compiled = jax.jit(partial(run, graph))
-    params, given = _params(graph), [jnp.asarray(one) for one in arguments]
-    return lambda: jax.block_until_ready(compiled(params, given))
-
-
-def gradient(graph: Graph, arguments: Sequence[np.ndarray], weights: Sequence[str]) -> Callable[[], Any]:
-    """A call that computes the loss, which is the graph's output, and its gradients for these params.
-
-    A name that is no param of the graph has no influence on the loss, and gets the gradient 0.
-    """
-    graph = specialised(graph, bind_sizes(graph, [one.shape for one in arguments]))
-    params, given = _params(graph), [jnp.asarray(one) for one in arguments]
-    wanted = [params.get(name, jnp.float32(0)) for name in weights]
-    others = {name: value for name, value in params.items() if name not in weights}
-
-    def loss(values: list[Any], rest: Mapping[str, Any], inputs: list[Any]) -> Any:
-        return run(graph, {**rest, **dict(zip(weights, values, strict=True))}, inputs)[0]
-
-    compiled = jax.jit(jax.value_and_grad(loss))
-
-    def call() -> list[Any]:
-        value, found = jax.block_until_ready(compiled(wanted, others, given))
-        return [value, *found]
-
-    return call
+    return partial(run, graph), _params(graph)
 
 
 def _params(graph: Graph) -> dict[str, Any]:

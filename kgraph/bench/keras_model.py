@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from kgraph.bench.adam import DECAYS, EPSILON, RATE
 from kgraph.ir import Graph, Node
 
 # How an op between layers is called in keras.ops, where its attributes go by other names.
@@ -76,6 +78,8 @@ class Rebuilt:
         if name not in self.made:
             self.made[name] = kind.from_config(self.layers[name].get_config())
         layer = self.made[name]
+        if node.op == "MultiHeadAttention":
+            return lambda arguments: layer(*arguments)
         return lambda arguments: layer(arguments[0] if len(arguments) == 1 else arguments)
 
     def _op(self, node: Node, arguments: list[Any]) -> Any:
@@ -125,3 +129,46 @@ def gradient(
         return [np.asarray(value), *(np.asarray(gradients[rebuilt.index[id(one)]]) for one in weights)]
 
     return call, flat
+
+
+def step(
+    rebuilt: Rebuilt, inputs: Sequence[np.ndarray], targets: Sequence[np.ndarray], weights: Sequence[Any], loss: str
+) -> tuple[Callable[[], Any], Callable[[Any], list[Any]]]:
+    """The train step of a compiled model as `fit` runs it between two callbacks, on arrays that are jax's already.
+
+    And how to read the loss and the weights after it.
+    """
+    model = rebuilt.model
+    model.compile(keras.optimizers.Adam(RATE, *DECAYS, epsilon=EPSILON), loss)
+    model.optimizer.build(model.trainable_variables)
+    model._symbolic_build(data_batch=(single(inputs), single(targets)))  # what fit does first: it makes the metrics
+    given = single([jnp.asarray(one) for one in inputs]), single([jnp.asarray(one) for one in targets])
+    model.make_train_function()
+    state = jax.tree.map(
+        lambda one: jnp.array(one, copy=True),  # the step takes the memory of its state
+        tuple(
+            [one.value for one in variables]
+            for variables in (
+                model.trainable_variables,
+                model.non_trainable_variables,
+                model.optimizer.variables,
+                model.metrics_variables,
+            )
+        ),
+    )
+
+    def call() -> Any:
+        nonlocal state
+        logs, state = jax.block_until_ready(model.train_function(state, repeat(given)))
+        return logs, state[0]
+
+    def read(found: Any) -> list[Any]:
+        logs, values = found
+        return [logs["loss"], *(values[rebuilt.index[id(one)]] for one in weights)]
+
+    return call, read
+
+
+def single(arrays: Sequence[Any]) -> Any:
+    """One array by itself, several as a list."""
+    return arrays[0] if len(arrays) == 1 else list(arrays)

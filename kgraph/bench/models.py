@@ -8,14 +8,21 @@ from typing import Any
 
 from kgraph import ops
 from kgraph.layers import (
+    GRU,
+    LSTM,
     Add,
     BatchNormalization,
+    Bidirectional,
+    Conv2D,
     Dense,
+    DepthwiseConv2D,
     EinsumDense,
     Embedding,
     Flatten,
     Input,
     LayerNormalization,
+    MaxPooling2D,
+    MultiHeadAttention,
 )
 from kgraph.models import Model
 
@@ -128,6 +135,35 @@ def normalised_rows() -> Any:
     return Model(x, LayerNormalization(name="normal")(x), name="layer_norm")
 
 
+def looped(loop: Any) -> Any:
+    """A hundred words, read one after the other; the last state is classified."""
+    x = Input((100,), dtype="int32", name="words")
+    read = loop(Embedding(1000, 32, name="table")(x))
+    return Model(x, Dense(5, activation="softmax", name="topic")(read), name="loop")
+
+
+def small_cnn() -> Any:
+    """The network of the textbooks for images of digits."""
+    value = x = Input((28, 28, 1), name="image")
+    for number, channels in enumerate((32, 64)):
+        value = Conv2D(channels, 3, activation="relu", name=f"conv_{number}")(value)
+        value = MaxPooling2D(name=f"pool_{number}")(value)
+    return Model(x, Dense(10, activation="softmax", name="digit")(Flatten(name="flat")(value)), name="cnn")
+
+
+def separable_block() -> Any:
+    """A convolution of each channel by itself, and a product of channels: the block of small networks for images."""
+    x = Input((56, 56, 64), name="image")
+    deep = DepthwiseConv2D(3, padding="same", activation="relu", name="depthwise")(x)
+    return Model(x, Conv2D(64, 1, activation="relu", name="pointwise")(deep), name="separable")
+
+
+def multi_head() -> Any:
+    """Keras's layer for self-attention: 128 tokens, 256 wide, 8 heads."""
+    x = Input((128, 256), name="tokens")
+    return Model(x, MultiHeadAttention(8, 32, name="attention")(x, x), name="multi_head")
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "mlp 64-64-10": small_mlp,
     "mlp 784-512-512-10": large_mlp,
@@ -146,6 +182,12 @@ MODELS: dict[str, Callable[[], Any]] = {
     "softmax 1024": partial(softmax_rows, False),
     "scaled softmax 1024": partial(softmax_rows, True),
     "layer norm 1024": normalised_rows,
+    "lstm 100 x 64": lambda: looped(LSTM(64, name="loop")),
+    "gru 100 x 64": lambda: looped(GRU(64, name="loop")),
+    "bidirectional lstm 100 x 64": lambda: looped(Bidirectional(LSTM(64), name="loop")),
+    "cnn 28 x 28": small_cnn,
+    "separable 56 x 56 x 64": separable_block,
+    "multi-head 128 x 256": multi_head,
 }
 FEW = ("mlp 64-64-10", "mlp 784-512-512-10", "residual 16 x 32", "attention 32 x 64", "embedding 20 x 32",
        "normalised mlp")  # fmt: skip
@@ -167,13 +209,19 @@ SIZES: dict[str, tuple[int, ...]] = {
     "softmax 1024": (4096,),
     "scaled softmax 1024": (4096,),
     "layer norm 1024": (4096,),
+    "lstm 100 x 64": (1, 32),
+    "gru 100 x 64": (1, 32),
+    "bidirectional lstm 100 x 64": (1, 32),
+    "cnn 28 x 28": (1, 32),
+    "separable 56 x 56 x 64": (1, 8),
+    "multi-head 128 x 256": (1, 8),
 }
 WITHOUT = {
-    "softmax 1024": ("grad",),
+    "softmax 1024": ("grad", "step"),
     "scaled softmax 1024": ("forward",),
 }  # one has no weights, one is for its gradients
 CELLS = [
-    (name, batch, tuple(mode for mode in ("forward", "grad") if mode not in WITHOUT.get(name, ())))
+    (name, batch, tuple(mode for mode in ("forward", "grad", "step") if mode not in WITHOUT.get(name, ())))
     for name, batches in SIZES.items()
     for batch in batches
 ]  # the full comparison: model, batch size, modes

@@ -39,14 +39,41 @@ class Unknown(Exception):
     """An op that ONNX is not told how to compute."""
 
 
-class Writer:
-    """A graph under translation: nodes and initialisers as they come."""
+class Pieces:
+    """A model under construction: nodes and initialisers as they come."""
 
-    def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
-        self.graph = named(specialised(graph, bind_sizes(graph, shapes)))
+    def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.count = 0
+
+    def constant(self, value: Any) -> str:
+        """An initialiser."""
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def put(self, op: str, *operands: str, result: str = "", place: int = 0, **attrs: Any) -> str:
+        """One ONNX node; returns its result. place: which of its results that is, where it has several."""
+        self.count += 1
+        result = result or f"v{self.count}"
+        self.nodes.append(helper.make_node(op, list(operands), [*[""] * place, result], **attrs))
+        return result
+
+    def serialised(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> bytes:
+        """The model with these declarations."""
+        made = helper.make_graph(self.nodes, "graph", inputs, outputs, self.constants)
+        made = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+        onnx.checker.check_model(made)
+        return made.SerializeToString()
+
+
+class Writer(Pieces):
+    """A graph under translation."""
+
+    def __init__(self, graph: Graph, shapes: Sequence[tuple[int, ...]]) -> None:
+        super().__init__()
+        self.graph = named(specialised(graph, bind_sizes(graph, shapes)))
 
     def model(self) -> bytes:
         """The serialised model; its inputs and outputs go by the graph's order: in0, in1, out0."""
@@ -63,28 +90,12 @@ class Writer:
             self.put("Identity", names[name], result=result)
         inputs = [self.value(names[name], name) for name in graph.inputs]
         outputs = [self.value(result, name) for name, result in zip(graph.outputs, results, strict=True)]
-        made = helper.make_graph(self.nodes, "graph", inputs, outputs, self.constants)
-        made = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
-        onnx.checker.check_model(made)
-        return made.SerializeToString()
+        return self.serialised(inputs, outputs)
 
     def value(self, name: str, of: str) -> Any:
         """The declaration of an input or output."""
         kind = self.graph[of].tensor
         return helper.make_tensor_value_info(name, KINDS[kind.dtype], kind.shape)
-
-    def constant(self, value: Any) -> str:
-        """An initialiser."""
-        name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def put(self, op: str, *operands: str, result: str = "", **attrs: Any) -> str:
-        """One ONNX node; returns its result."""
-        self.count += 1
-        result = result or f"v{self.count}"
-        self.nodes.append(helper.make_node(op, list(operands), [result], **attrs))
-        return result
 
     def write(self, node: Node, operands: list[str]) -> str:
         """The nodes of one op."""

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 import kgraph
+from kgraph.bench.calls import arguments_of
 from kgraph.bench.case import Case, Task, case_of
 from kgraph.bench.limits import Limits
+from kgraph.bench.peers import step_of
 from kgraph.bench.timing import Sample, one_turn, warm_up
 from kgraph.bench.work import operations, operations_of
 from kgraph.codegen.layout import layout
@@ -59,9 +61,12 @@ def profile(task: Task, threads: int, seconds: float) -> list[Profile]:
 
 def profile_of(case: Case, mode: str, threads: int, seconds: float) -> Profile:
     """Run the whole program, then each step by itself, in order, so that its operands are there."""
-    gradients = mode == "grad"
-    lowered = kgraph.compile(case.model, loss=case.task.loss if gradients else None, threads=threads)._main()
-    inputs = [np.ascontiguousarray(one) for one in (*case.inputs, *(case.targets if gradients else ()))]
+    if mode == "step":
+        lowered = step_of(case)._main()
+    else:
+        loss = case.task.loss if mode == "grad" else None
+        lowered = kgraph.compile(case.model, loss=loss, threads=threads)._main()
+    inputs = [np.ascontiguousarray(one) for one in arguments_of(case, mode)]
     lowered.run(inputs)  # prepares what is made from weights alone
     sizes = bind_sizes(lowered.ir, [one.shape for one in inputs])
     program = lowered.program

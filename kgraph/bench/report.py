@@ -116,10 +116,10 @@ def table(rows: Sequence[Row], mode: str, peers: Sequence[str], shown: Sequence[
 def caption() -> str:
     """How to read the tables."""
     return (
-        "forward: the model's outputs; grad: value_and_grad. Times are medians of one call; ±: half the distance of "
-        "the quartiles. ratio: the best peer's time over kgraph's; its means are geometric. compile: with no kernel "
-        "cached but those of the models above. GFLOP/s: on the op graph. memory: weights, the kernels' copies of them, "
-        "and values in between, forward."
+        "forward: the model's outputs; grad: value_and_grad; step: gradients, and Adam on all weights. Times are "
+        "medians of one call; ±: half the distance of the quartiles. ratio: the best peer's time over kgraph's; its "
+        "means are geometric. compile: with no kernel cached but those of the models above. GFLOP/s: on the op graph. "
+        "memory: weights, the kernels' copies of them, and values in between, forward."
     )
 
 

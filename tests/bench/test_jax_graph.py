@@ -16,7 +16,7 @@ from kgraph.types import TensorType
 
 pytest.importorskip("jax")
 
-from kgraph.bench import jax_graph
+from kgraph.bench import jax_calls, jax_graph
 
 
 def row(name: str, *arguments: Any, **attrs: Any) -> Any:
@@ -46,13 +46,15 @@ def test_jax_agrees_with_numpy(name: str) -> None:
     x = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
     k = np.array([3, 0, 2, 3], np.int32)
     assert jax_graph.unknown_ops(graph) == []
-    for theirs, ours in zip(jax_graph.forward(graph, [x, k])(), evaluate(graph, [x, k])[0], strict=True):
+    call = jax_calls.forward(*jax_graph.made_for(graph, [x, k]), [x, k])
+    for theirs, ours in zip(call(), evaluate(graph, [x, k])[0], strict=True):
         np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-6)
 
 
 def test_a_gradient_is_zero_for_weights_without_influence() -> None:
     graph = trace(lambda x: ops.sum(x * x), TensorType((N,)))
-    loss, gradient = jax_graph.gradient(graph, [np.ones(3, np.float32)], ["unused"])()
+    given = [np.ones(3, np.float32)]
+    loss, gradient = jax_calls.gradient(*jax_graph.made_for(graph, given), given, ["unused"])()
     assert (float(loss), float(gradient)) == (3.0, 0.0)
 
 
