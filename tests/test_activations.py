@@ -49,11 +49,20 @@ CALLS = [
 ]
 
 
+def projected(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The nearest probabilities, by halving for the threshold; what Keras 3.15 gives on jax does not add up to 1."""
+    low, high = x.min(axis, keepdims=True) - 1.0, x.max(axis, keepdims=True)
+    for _ in range(60):
+        middle = (low + high) / 2
+        is_low = np.maximum(x - middle, 0).sum(axis, keepdims=True) > 1
+        low, high = np.where(is_low, middle, low), np.where(is_low, high, middle)
+    return np.maximum(x - low, 0).astype(x.dtype)
+
+
 @pytest.mark.parametrize(("name", "given"), CALLS)
 def test_activations_are_those_of_keras(name: str, given: dict[str, Any]) -> None:
-    if name == "sparsemax" and not hasattr(__import__("kgraph").ops, "sort"):
-        pytest.skip("sparsemax needs ops.sort")
-    wanted = np.asarray(getattr(keras.activations, name)(X, **given))
+    judge = projected if name == "sparsemax" else getattr(keras.activations, name)
+    wanted = np.asarray(judge(X, **given))
     call = activations.get(name)
     graph = trace(lambda x: call(x, **given), TensorType((N, 12)) if name != "glu" else TensorType((4, 12)))
     for have in (call(X, **given), evaluate(graph, [X])[0][0]):

@@ -57,8 +57,8 @@ def test_stages_are_shown_and_written(
     assert said.startswith("# simplify\n  x0   = input()")
     assert said.count("# ") == 2
     files = sorted(path.name for path in (tmp_path / "stages").iterdir())
-    assert files[:3] == ["01_open.txt", "02_loops.txt", "03_fold.txt"]
-    assert "tanh(x0)" in (tmp_path / "stages" / "04_simplify.txt").read_text()
+    assert files[:3] == ["01_widen.txt", "02_open.txt", "03_loops.txt"]
+    assert "tanh(x0)" in (tmp_path / "stages" / "05_simplify.txt").read_text()
 
 
 def test_passes_leave_their_argument_alone() -> None:
