@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from kgraph.callbacks.display import Status
+from kgraph.callbacks.status import Status
 
 
 class TerminalLine:

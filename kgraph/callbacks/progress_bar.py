@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.callbacks.display import Display, Status, check_verbose, display
+from kgraph.callbacks.display import Display, check_verbose, display
+from kgraph.callbacks.status import Status
 from kgraph.errors import ArgumentError
 
 
