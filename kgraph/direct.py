@@ -22,7 +22,7 @@ def executable(definition: Definition, options: Options, loss: Any = None, weigh
     return (DirectExecutable if is_direct else Executable)(definition, options, loss, weights)
 
 
-def _declined(*_: Any) -> None:
+def declined(*_: Any) -> None:
     """What a call comes to that native code leaves to its caller."""
 
 
@@ -60,7 +60,7 @@ class DirectExecutable(Executable):
     def _lowered(self, key: Any, request: Callable[[], Request]) -> Lowered:
         lowered = super()._lowered(key, request)
         if lowered.native is None:
-            again = Entry(_declined, runtime().entry_at)  # for the methods, after they have converted what came
+            again = Entry(declined, runtime().entry_at)  # for the methods, after they have converted what came
             table = lowered.program.table(ARRAYS)
             if table is not None:
                 again.use(table)

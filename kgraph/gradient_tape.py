@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from kgraph import autodiff, ops, tree
+from kgraph import ops, tree
 from kgraph.errors import ArgumentError, DTypeError, GraphError
 from kgraph.evaluate import evaluate
 from kgraph.ir import GRADIENTS
@@ -22,7 +22,6 @@ from kgraph.trace import Symbol, active, as_symbol, collect, filled, keeping, ne
 from kgraph.types import is_float
 from kgraph.variable import Variable
 
-_ = autodiff  # whose rules evaluate what was recorded
 UNCONNECTED = ("none", "zero")
 
 

@@ -38,7 +38,7 @@ class Compiled:
         arrays = [_array(leaf) for leaf in leaves if not _is_static(leaf)]
         kinds = iter([type_of(array) for array in arrays])
         marks = [leaf if _is_static(leaf) else next(kinds) for leaf in leaves]
-        key = _structure([args, named]), tuple(marks)
+        key = tree.signature([args, named]), tuple(marks)
         if key not in self._made:
             self._made[key] = self._compiled(args, named, marks)
         found, outputs = self._made[key]
@@ -114,10 +114,3 @@ def _array(leaf: Any) -> np.ndarray:
     """An argument as an array of a dtype that kernels know."""
     value = as_array(leaf)
     return np.asarray(value, numpy_dtype(strong(type_of(value).dtype)))
-
-
-def _structure(nest: Any) -> Any:
-    """What equal nests share."""
-    if isinstance(nest, dict):
-        return tuple((key, _structure(nest[key])) for key in sorted(nest))
-    return (type(nest), *map(_structure, nest)) if isinstance(nest, (list, tuple)) else 0

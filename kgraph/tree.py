@@ -36,6 +36,13 @@ def is_nested(structure: Any) -> bool:
     return isinstance(structure, (list, tuple, dict))
 
 
+def signature(structure: Any) -> Any:
+    """What equal nests share, leaves aside; hashable."""
+    if isinstance(structure, dict):
+        return tuple((key, signature(structure[key])) for key in sorted(structure))
+    return (type(structure), *map(signature, structure)) if isinstance(structure, (list, tuple)) else 0
+
+
 def _leaves(structure: Any) -> Iterator[Any]:
     if isinstance(structure, dict):
         for key in sorted(structure):

@@ -73,7 +73,7 @@ class Steps:
         """The compiled step for data of this type."""
         leaves = tree.flatten(data)
         kinds = self._kinds(data, leaves)
-        key = _shape_of(data), kinds
+        key = tree.signature(data), kinds
         if key not in self._made:
             self._made[key] = CompiledStep(self.step, data, kinds, self.training)
         return self._made[key]
@@ -95,13 +95,6 @@ class Steps:
 def _kind(leaf: np.ndarray, open_sizes: dict[tuple[int, int], Size]) -> TensorType:
     rest = [open_sizes.get((axis, size), size) for axis, size in enumerate(leaf.shape)][1:]
     return TensorType((N, *rest) if leaf.ndim else (), type_of(leaf).dtype)
-
-
-def _shape_of(data: Any) -> Any:
-    """What equal nests share."""
-    if isinstance(data, dict):
-        return tuple((key, _shape_of(data[key])) for key in sorted(data))
-    return tuple(map(_shape_of, data)) if isinstance(data, (list, tuple)) else 0
 
 
 def _names(data: Any) -> list[str]:

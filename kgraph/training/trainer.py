@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kgraph import losses, ops, optimizers, tree
-from kgraph.direct import DirectExecutable
+from kgraph.direct import DirectExecutable, declined
 from kgraph.errors import ArgumentError, GraphError
 from kgraph.gradient_tape import GradientTape
 from kgraph.metrics import Mean
@@ -270,7 +270,7 @@ class Trainer:
         made = step(data)
         found = step.executable if isinstance(step, CompiledStep) and step.inputs == 1 else None
         if isinstance(found, DirectExecutable) and isinstance(data, np.ndarray) and isinstance(made, np.ndarray):
-            object.__setattr__(self, "_native_predict", found.in_front_of(_declined))
+            object.__setattr__(self, "_native_predict", found.in_front_of(declined))
             if type(self).predict is Trainer.predict:
                 object.__setattr__(self, "predict", found.in_front_of(MethodType(Trainer.predict, self)))
         return made
@@ -314,7 +314,7 @@ class Trainer:
         fitting.check_data(self, given)
         self.reset_metrics()
         found = self.steps_for(kind).find(given.data)(given.data)  # type: ignore[union-attr]
-        logs = {name: float(np.mean(value)) for name, value in found.items()}
+        logs = fitting.as_logs(found)
         return logs if return_dict else fitting.in_order(self, logs)
 
     # -- configuration
@@ -335,10 +335,6 @@ class Trainer:
         self.compile(**given)
         if self.optimizer is not None and getattr(self, "built", False):
             self.optimizer.build(self.trainable_variables)
-
-
-def _declined(*_: Any) -> None:
-    """What a call comes to that native code does not serve."""
 
 
 def _plain(value: Any) -> Any:
