@@ -20,10 +20,10 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic, overload
 from numba.np.numpy_support import from_dtype
 
+from kgraph.codegen.cpu.program import Program
 from kgraph.codegen.native.contexts import BUSY, DIMS, IDLE, SWAP
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.native.table import ARRAYS, BEGIN, FINISH, REFUSED, Table
-from kgraph.codegen.program import Program
 from kgraph.errors import ArgumentError, RangeError
 from kgraph.evaluate import bind_sizes
 from kgraph.ir import Graph

@@ -10,7 +10,7 @@ from itertools import count
 
 import numpy as np
 
-from kgraph.codegen import jit
+from kgraph.codegen.cpu import jit
 from kgraph.codegen.native import objects, optimise
 from kgraph.codegen.native.host import host
 
@@ -23,7 +23,7 @@ def texts(name: str, expression: str, dtypes: tuple[str, ...]) -> tuple[str, ...
     """LLVM's text of `out[i] = expression`, where x, y, ... are elements of these dtypes; the last is the result's."""
     from numba.core import types
 
-    from kgraph.codegen import frontend
+    from kgraph.codegen.cpu import frontend
 
     operands = "xyz"[: len(dtypes) - 1]
     loaded = "; ".join(f"{one} = {one}s[i]" for one in operands)

@@ -404,7 +404,7 @@ def test_a_refused_call_changes_no_state():
 
 @pytest.mark.parametrize("long", [False, True])
 def test_many_threads_may_call_at_once(model, monkeypatch, long):
-    monkeypatch.setattr("kgraph.codegen.program.LONG", 0 if long else 10**9)
+    monkeypatch.setattr("kgraph.codegen.cpu.program.LONG", 0 if long else 10**9)
     f = kg.compile(model)
     inputs = [floats(size, 12) for size in (1, 7, 64, 300)] * 4
     wanted = [method(f)(x) for x in inputs]

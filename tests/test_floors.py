@@ -29,6 +29,15 @@ TABLE = """
     0  types  sizes  tree  errors  config  seeds  named  registry  allowance  dtype_policies
 """
 
+# The folders of codegen/, likewise: what a kernel is, when it runs, and how each target does that.
+CODEGEN = """
+    4  targets
+    3  cpu  |  cuda
+    2  plan
+    1  schedule
+    0  scalars  native  progress
+"""
+
 # Imports stand at the top of a module, but for these and for modules of kgraph that import them at their own top.
 IMPORTED_WHEN_USED = {
     "numba": "takes a second to import, and a kernel found in the cache does not need it",
@@ -110,9 +119,12 @@ def imported(module: str, node: ast.Import | ast.ImportFrom) -> list[str]:
     )
 
 
-def part(module: str) -> str:
-    """The entry of the table that a module belongs to: passes for kgraph.passes.fuse."""
-    return module.split(".")[1] if "." in module else "__init__"
+def part(module: str, depth: int = 1) -> str:
+    """The entry of the table that a module belongs to: passes for kgraph.passes.fuse; plan in codegen, at depth 2."""
+    words = module.split(".")
+    if depth == 2:
+        return words[2] if words[1:2] == ["codegen"] and len(words) > 2 else ""
+    return words[1] if len(words) > 1 else "__init__"
 
 
 def places(table: str) -> dict[str, tuple[int, int]]:
@@ -123,14 +135,20 @@ def places(table: str) -> dict[str, tuple[int, int]]:
 
 
 PLACES = places(TABLE)
+PLACES_IN_CODEGEN = places(CODEGEN)
 
 
 def fault(module: str, one: Import) -> str | None:
     """Why a module may not import this, or None."""
-    importer, target = part(module), part(one.module)
-    if importer not in PLACES or target not in PLACES or PLACES[importer] == PLACES[target]:
+    return fault_between(module, one, PLACES, 1) or fault_between(module, one, PLACES_IN_CODEGEN, 2)
+
+
+def fault_between(module: str, one: Import, table: dict[str, tuple[int, int]], depth: int) -> str | None:
+    """Why a module may not import this by one of the tables, whose entries stand at that place in a module's name."""
+    importer, target = part(module, depth), part(one.module, depth)
+    if importer not in table or target not in table or table[importer] == table[target]:
         return None
-    (floor, _), (below, _) = PLACES[importer], PLACES[target]
+    (floor, _), (below, _) = table[importer], table[target]
     if below < floor:
         return None
     where = f"{module}:{one.line} (floor {floor}) imports {one.module} (floor {below})"

@@ -20,10 +20,10 @@ from kgraph.bench.limits import Limits
 from kgraph.bench.peers import step_of
 from kgraph.bench.timing import Sample, one_turn, warm_up
 from kgraph.bench.work import operations, operations_of
-from kgraph.codegen.layout import layout
+from kgraph.codegen.cpu.program import Program, aligned
 from kgraph.codegen.native.runtime import runtime
-from kgraph.codegen.program import Program, aligned
-from kgraph.codegen.steps import Loop, Plan, Step
+from kgraph.codegen.plan.layout import layout
+from kgraph.codegen.plan.steps import Loop, Plan, Step
 from kgraph.evaluate import bind_sizes
 from kgraph.sizes import resolve
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from kgraph.codegen.layout import layout
 from kgraph.codegen.native.host import tile_shape
-from kgraph.codegen.plan import plan
+from kgraph.codegen.plan.layout import layout
+from kgraph.codegen.plan.planner import plan
 from kgraph.ir import LEAVES, Graph, Node
 from kgraph.op import OPS
 from kgraph.sizes import resolve

@@ -7,7 +7,7 @@ from typing import Any
 
 from kgraph.errors import ArgumentError
 
-TARGETS = {"cpu": ("kgraph.codegen.program", "Program"), "cuda": ("kgraph.codegen.cuda_program", "CudaProgram")}
+TARGETS = {"cpu": ("kgraph.codegen.cpu.program", "Program"), "cuda": ("kgraph.codegen.cuda.program", "CudaProgram")}
 
 
 def program_for(target: str) -> Any:

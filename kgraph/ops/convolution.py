@@ -1,7 +1,7 @@
 """Convolutions: one row for all of them, and Keras's functions on it.
 
 A convolution is a product of windows and a kernel. Kernels of the CPU read the windows where they lie
-(codegen/contraction.py), so they are never written to memory.
+(codegen/schedule/contraction.py), so they are never written to memory.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 
 import kgraph as kg
 from kgraph import ops
-from kgraph.codegen.source import index_text
+from kgraph.codegen.schedule.source import index_text
 from kgraph.errors import RangeError
 from kgraph.evaluate import evaluate
 from kgraph.index import Loop, index, unflatten

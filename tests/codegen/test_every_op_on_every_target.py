@@ -16,7 +16,7 @@ import pytest
 from rows import Call, T, calls_of, takes
 
 from kgraph.autodiff import pullback
-from kgraph.codegen import program as cpu_program
+from kgraph.codegen.cpu import program as cpu_program
 from kgraph.codegen.targets import TARGETS, program_for
 from kgraph.evaluate import bind_sizes, evaluate
 from kgraph.ir import Graph

@@ -13,9 +13,9 @@ from rows import BITS, LOGIC, LOOSE, MAPS, REDUCTIONS, RUNNING, SPECIAL, attribu
 
 from kgraph import ops
 from kgraph.autodiff import pullback
-from kgraph.codegen import intrinsics
-from kgraph.codegen.cubin import rebound
-from kgraph.codegen.scalars import scalars
+from kgraph.codegen.cpu import intrinsics
+from kgraph.codegen.cuda.cubin import rebound
+from kgraph.codegen.scalars.table import scalars
 from kgraph.evaluate import evaluate
 from kgraph.op import OPS
 from kgraph.trace import trace

@@ -1,0 +1,1 @@
+"""Kernels printed as Python, compiled by numba and LLVM, and run."""

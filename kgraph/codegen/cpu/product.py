@@ -1,0 +1,162 @@
+"""Contractions printed for the CPU: panels of the right operand, tiles of the product, and what follows on them.
+
+A unit of work is a block of rows by a panel of columns. Its tiles stay in the first cache until the sum is complete and
+the bias, the activation, ... have been applied; without any of these the tiles are made in the result itself.
+"""
+
+from __future__ import annotations
+
+from kgraph.codegen.cpu.blocks import one_block, parallel
+from kgraph.codegen.native.host import tile_shape
+from kgraph.codegen.schedule.contraction import BLOCK
+from kgraph.codegen.schedule.kernel import Pack, Product, Strides
+from kgraph.codegen.schedule.source import Source, closed, inner_steps, size_text, strips, sum_text, terms, walked
+from kgraph.index import Loop
+from kgraph.sizes import Dim, product
+
+DEPTH = 512  # summed at a time, so that a block of rows and its part of a panel stay in the second cache
+
+
+def contract(text: Source, schedule: Product) -> None:
+    """A matrix product, or a batch of them, and what follows."""
+    width = tile_shape(schedule.dtype, schedule.vectors)[1]
+    if not schedule.packed:
+        text(f"edge = scratch_{schedule.dtype}({DEPTH * width})")
+    (whole_rows if schedule.whole_rows else by_element)(text, schedule, width)
+
+
+def by_element(text: Source, schedule: Product, width: int) -> None:
+    """What follows is done to each element by itself."""
+    rows = tile_shape(schedule.dtype, schedule.vectors)[0]
+    block = rows * max(1, BLOCK // rows)
+    text(f"tiles = scratch_{schedule.dtype}({block * width})")
+    blocks, panel = Loop("block", strips(schedule.row.extent, block)), panels_of(schedule, width)
+    with parallel(text, (*schedule.batch, blocks, panel)):
+        text(f"top = block * {block}", f"height = min({block}, {schedule.row.extent} - top)")
+        one_panel(text, schedule, width)
+        text("target = tiles", f"target_row = {width}")
+        out = schedule.out_strides
+        if out is not None:
+            place = sum_text([*terms(schedule.batch, out.batch), ("top", out.row), ("start", 1)])
+            with text.block(f"if columns == {width}:"):
+                text(f"target = moved_{schedule.dtype}(out, {place})", f"target_row = {out.row}")
+        multiply(text, schedule, width, rows)
+        with text.block(f"for r in range({'height' if out is None else f'height if columns < {width} else 0'}):"):
+            text("row = top + r")
+            with text.block("for c in range(columns):"):
+                text("column = start + c", f"total = tiles[r * {width} + c]")
+                for one in schedule.blocks:
+                    one_block(text, one)
+
+
+def whole_rows(text: Source, schedule: Product, width: int) -> None:
+    """Rows of the product in full, for what reduces along them: a softmax, a normalisation."""
+    rows = tile_shape(schedule.dtype, schedule.vectors)[0]
+    stride = f"{closed(str(strips(schedule.column.extent, width)))} * {width}"
+    text(f"lines = scratch_{schedule.dtype}({rows} * {stride})", f"target_row = {stride}")
+    with parallel(text, (*schedule.batch, Loop("block", strips(schedule.row.extent, rows)))):
+        text(f"top = block * {rows}", f"height = min({rows}, {schedule.row.extent} - top)")
+        with text.loops([panels_of(schedule, width)]):
+            one_panel(text, schedule, width)
+            text(f"target = moved_{schedule.dtype}(lines, start)")
+            multiply(text, schedule, width, rows)
+        with text.block("for r in range(height):"):
+            text("row = top + r", f"line = moved_{schedule.dtype}(lines, r * target_row)")
+            for one in schedule.blocks:
+                one_block(text, one)
+
+
+def panels_of(schedule: Product | Pack, width: int) -> Loop:
+    """The loop over the panels of the right operand."""
+    return Loop("panel", strips(schedule.column.extent, width))
+
+
+def one_panel(text: Source, schedule: Product, width: int) -> None:
+    """Which columns a panel has, and where it begins: in the packed operand, or in the operand itself."""
+    text(f"start = panel * {width}", f"columns = min({width}, {schedule.column.extent} - start)")
+    if schedule.packed:
+        depth = product(loop.extent for loop in schedule.inner)
+        chosen = [loop for loop, used in zip(schedule.batch, schedule.panel_batch, strict=True) if used]
+        place = f"{walked([*chosen, panels_of(schedule, width)])} * {closed(str(depth * width))}"
+    else:
+        place = sum_text([*terms(schedule.batch, schedule.right_strides.batch), ("start", 1)])
+    text(f"offset = {place}")
+
+
+def multiply(text: Source, schedule: Product, width: int, rows: int) -> None:
+    """Fill the target with the product of `height` rows and a panel, one part of the summed axes after the other."""
+    split = len(schedule.inner) - schedule.run
+    outer, run = list(schedule.inner[:split]), schedule.inner[split:]
+    whole = closed(str(product(loop.extent for loop in run)))
+    begin, end = "0", whole if outer else f"max({whole}, 1)"
+    if schedule.part:
+        begin = f"{schedule.batch[0].name} * {schedule.part}"
+        end = f"min({whole}, {begin} + {schedule.part})"
+    text("again = False", f"last = {end}")
+    with text.loops(outer), text.block(f"for low in range({begin}, last, {DEPTH}):"):
+        text(f"depth = min({DEPTH}, {'last' if schedule.part else whole} - low)")
+        one_part(text, schedule, outer, width)
+        inner = [*terms(outer, schedule.left_strides.inner[:split]), ("low", step_of(schedule, schedule.left_strides))]
+        tiles(text, schedule, inner, rows)
+        text("again = True")
+    if outer:
+        with text.block("if not again:"):  # there was nothing to sum
+            text("depth = 0", f"across = {schedule.right}", "across_row = 0")
+            tiles(text, schedule, [], rows)
+
+
+def one_part(text: Source, schedule: Product, outer: list[Loop], width: int) -> None:
+    """Where the rows of the panel lie for this part of the summed axes; ragged ones of an unpacked operand are copied,
+    since tiles read whole vectors."""
+    if schedule.packed:
+        whole = product(loop.extent for loop in schedule.inner[len(outer) :])
+        place = [("offset", 1), *terms(outer, inner_steps(outer, whole * width)), ("low", width)]
+        text(f"across = moved_{schedule.dtype}({schedule.right}, {sum_text(place)})", f"across_row = {width}")
+        return
+    strides = schedule.right_strides
+    step = step_of(schedule, strides)
+    place = [("offset", 1), *terms(outer, strides.inner[: len(outer)]), ("low", step)]
+    text(f"across = moved_{schedule.dtype}({schedule.right}, {sum_text(place)})", f"across_row = {step}")
+    with text.block(f"if columns < {width}:"):
+        with text.block("for place in range(depth):"):
+            with text.block("for c in range(columns):"):
+                text(f"edge[place * {width} + c] = across[place * across_row + c]")
+            with text.block(f"for c in range(columns, {width}):"):
+                text(f"edge[place * {width} + c] = {schedule.dtype}(0)")
+        text("across = edge", f"across_row = {width}")
+
+
+def step_of(schedule: Product, strides: Strides) -> Dim:
+    """The distance between neighbours along the summed axes that are walked as one."""
+    return strides.inner[-1] if schedule.run else 1
+
+
+def tiles(text: Source, schedule: Product, inner: list[tuple[str, Dim]], rows: int) -> None:
+    """One call of the micro-kernel for each tile of the block of rows."""
+    strides, moved = schedule.left_strides, f"moved_{schedule.dtype}"
+    with text.block(f"for first in range(0, height, {rows}):"):
+        left = sum_text([("(top + first)", strides.row), *terms(schedule.batch, strides.batch), *inner])
+        given = (
+            f"{moved}({schedule.left}, {left}), {strides.row}, {step_of(schedule, strides)}, across, across_row, depth"
+        )
+        target = f"{moved}(target, first * target_row), target_row, min({rows}, height - first), again"
+        text(f"multiply_tile_{schedule.dtype}x{schedule.vectors}({given}, {target})")
+
+
+def pack(text: Source, schedule: Pack) -> None:
+    """Panels of the right operand, with zeros past the last column."""
+    width = tile_shape(schedule.dtype, schedule.vectors)[1]
+    panel = panels_of(schedule, width)
+    depth = product(loop.extent for loop in schedule.inner)
+    with parallel(text, (*schedule.batch, panel)):
+        text(f"start = panel * {width}", f"columns = min({width}, {schedule.column.extent} - start)")
+        text(f"target = {walked([*schedule.batch, panel])} * {closed(str(depth * width))}")
+        with text.loops(list(schedule.inner)):
+            strides: Strides = schedule.strides
+            source_terms = [*terms(schedule.batch, strides.batch), *terms(schedule.inner, strides.inner)]
+            text(f"place = target + {sum_text(terms(schedule.inner, inner_steps(schedule.inner, width)))}")
+            text(f"place_of_source = {sum_text([*source_terms, ('start', strides.row)])}")
+            with text.block("for c in range(columns):"):
+                text(f"out[place + c] = {schedule.source}[place_of_source + c * {size_text(strides.row)}]")
+            with text.block(f"for c in range(columns, {width}):"):
+                text(f"out[place + c] = {schedule.dtype}(0)")

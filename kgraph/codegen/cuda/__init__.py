@@ -1,0 +1,1 @@
+"""Kernels printed for numba-cuda, and run by a GPU or by its emulation."""

@@ -1,0 +1,1 @@
+"""From a fused graph to kernels in order, on memory that they share."""

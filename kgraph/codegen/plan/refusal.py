@@ -1,0 +1,25 @@
+"""What is said when an index points outside of what it indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kgraph.codegen.plan.steps import Step
+from kgraph.codegen.schedule.kernel import Check
+from kgraph.errors import RangeError
+from kgraph.ir import Graph
+from kgraph.sizes import resolve, substitute
+
+
+def refusal(graph: Graph, step: Step, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]) -> RangeError:
+    """The error that says which index of which input pointed outside of what."""
+    check = step.kernel.schedule
+    assert isinstance(check, Check), f"{step.node} failed"
+    given_sizes = dict(zip(step.kernel.sizes, step.sizes, strict=True))
+    low, high = (resolve(substitute(bound, given_sizes), sizes) for bound in (check.low, check.high))
+    given = dict(zip(graph.inputs, inputs, strict=True)).get(step.buffers[0])
+    wrong = [] if given is None else given[(given < low) | (given >= high)]
+    outside = f"index {wrong[0]} of input {step.buffers[0]!r}" if len(wrong) else "an index"
+    return RangeError(f"{step.node}: {outside} is outside of [{low}, {high}), the rows of {step.table}")

@@ -1,0 +1,54 @@
+"""Generated kernels as people read them: the graph's names in place of the canonical ones, the graph's line above."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from kgraph.codegen.plan.steps import Step
+from kgraph.codegen.schedule.kernel import Check, Kernel, Sort
+from kgraph.show import line
+
+
+def shown_source(step: Step, printer: Callable[[Kernel], str]) -> str:
+    """A kernel's text with the names of the graph's values and axes."""
+    kernel = step.kernel
+    names = {name: str(size) for name, size in zip(kernel.sizes, step.sizes, strict=True)}
+    text = printer(kernel)
+    taken = {"begin", "end", "kernel", "panels", *re.findall(r"\b(\w+)\(", text), *names.values()}
+    stems = dict(kernel.stems) or {p.name: b for p, b in zip(kernel.parameters, step.buffers, strict=True)}
+    for parameter, buffer in zip(kernel.parameters, step.buffers, strict=True):
+        stems[parameter.name] = buffer
+    stems.pop("total", None)
+    for canonical, stem in stems.items():
+        if canonical not in ("out", "panels"):
+            names[canonical] = _fresh(identifier(stem), taken)
+    names["kernel"] = _fresh(identifier(step.node), taken)
+    return re.sub(r"\b([a-z]+\d*\b|a\d+(?=_))", lambda word: names.get(word[0], word[0]), text)
+
+
+def line_above(step: Step) -> str:
+    """The comment above a kernel: the graph's line of what it computes, and the user's line."""
+    name, graph = step.node, step.graph
+    if isinstance(step.kernel.schedule, Sort):
+        return f"# {name}: where {step.buffers[0]} points to each place"
+    if graph is None or name not in graph:
+        return f"# {name}: {step.buffers[0]} in the order in which the tiles read it"
+    if isinstance(step.kernel.schedule, Check):
+        return f"# {name}: every index points into {step.table}"
+    return f"# {line(graph, name)}    {graph[name].origin}".rstrip()
+
+
+def identifier(name: str) -> str:
+    """A graph's name as a Python name: hidden/einsum is hidden_einsum."""
+    word = re.sub(r"\W+", "_", name).strip("_")
+    return word if word and not word[0].isdigit() else f"v_{word}"
+
+
+def _fresh(word: str, taken: set[str]) -> str:
+    number, found = 1, word
+    while found in taken:
+        number += 1
+        found = f"{word}_{number}"
+    taken.add(found)
+    return found

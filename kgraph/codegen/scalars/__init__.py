@@ -1,0 +1,1 @@
+"""Scalar functions: what one element of an elementwise op is."""

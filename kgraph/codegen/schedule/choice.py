@@ -1,0 +1,41 @@
+"""From a node of the fused graph to the kernel that computes it: which loops, in which order, around what."""
+
+from __future__ import annotations
+
+from kgraph.codegen.schedule.contraction import Contraction, Tile, contracting, in_place, summing
+from kgraph.codegen.schedule.elementwise import elementwise
+from kgraph.codegen.schedule.kernel import Kernel
+from kgraph.codegen.schedule.ordered import run_along, scatter
+from kgraph.codegen.schedule.reduction import reducing
+from kgraph.codegen.schedule.sorting import order_along
+from kgraph.codegen.schedule.task import Task
+from kgraph.op import OPS
+
+
+def kinds(task: Task) -> set[str]:
+    """The kinds of ops in a body."""
+    return {OPS[node.op].kind for node in task.body if node.op in OPS}
+
+
+def contracts_alone(task: Task) -> bool:
+    """Whether a body is a contraction and what is done to its elements: nothing along its rows."""
+    found = kinds(task)
+    return "contract" in found and "reduce" not in found
+
+
+def schedule(task: Task, tile: Tile | None, packed_ahead: tuple[bool, bool]) -> Kernel | Contraction:
+    """The kernel of one node; with tiles, a contraction comes with the kernel that packs its right operand."""
+    found = kinds(task)
+    if "contract" in found:
+        node = next(node for node in task.body if node.op == "einsum")
+        tiled = node.tensor.dtype in ("float32", "float64") and len(task.body.arguments(node.name)) == 2
+        if not tiled:
+            return summing(task)
+        return in_place(task) if tile is None else contracting(task, tile, packed_ahead)
+    if "scatter" in found:
+        return scatter(task)
+    if "cumulate" in found:
+        return run_along(task)
+    if "sort" in found:
+        return order_along(task)
+    return reducing(task) if "reduce" in found else elementwise(task, tile is not None)

@@ -1,0 +1,140 @@
+"""Other ways to do a contraction, for sums that are very long or have one term; the sizes of a call decide.
+
+Long sums in small products, such as the gradient of a narrow layer's weights for a large batch: the product has too few
+tiles for the threads, so the summed axis is cut into parts, each of which makes a product of its own; a second kernel
+adds these up. Parts have a fixed length: any number of threads gives the same bits.
+
+One term, such as that gradient for a single sample: the outer product of two vectors, written row after row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kgraph.codegen.schedule.contraction import Contraction, Tile, contracting, contraction_of, reads_windows
+from kgraph.codegen.schedule.elementwise import elementwise
+from kgraph.codegen.schedule.kernel import Kernel, Parameter, Product
+from kgraph.codegen.schedule.reduction import reducing
+from kgraph.codegen.schedule.task import Task
+from kgraph.ir import Graph, Node
+from kgraph.sizes import Dim, Shape, axes_of, axis, minimum, product, rename_axes, resolve
+from kgraph.types import TensorType
+
+PART = 1024  # elements of the summed axis
+SMALL = 1 << 13  # elements of a product that has too few tiles for the threads
+_PARTS = "P"  # the letter of the axis over the parts
+
+GIVEN, OPERANDS, PRODUCTS = "given", "operands", "products"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A kernel that does the contraction or a part of it. Where it is not the one to use, its extent is 0."""
+
+    kernel: Kernel
+    sizes: tuple[Dim, ...]  # what it is given, in the graph's sizes
+    reads: str = GIVEN  # what the contraction's own kernel is given; its two operands; or the products of the parts
+    products: Dim = 0  # the elements it writes, in the graph's sizes, where these are products of parts
+
+
+def variants(task: Task, found: Contraction, tile: Tile, packed_ahead: Sequence[bool]) -> list[Variant]:
+    """The kernels of a contraction, in order; only its own where something follows the sum."""
+    node, schedule, whole = contraction_of(task), found.kernel.schedule, found.kernel
+    assert isinstance(schedule, Product)
+    alone = node is task.root and not task.placed and not reads_windows(task)
+    if not alone or schedule.run != len(schedule.inner) or not schedule.inner:
+        return [Variant(whole, task.sizes)]
+    more: list[Variant] = []
+    length, size = _summed(task, node), task.known(node.tensor.size)
+    if _may_be_one(task.known(length)) and _is_outer(node):
+        one = minimum(length, 1) - _several(length)
+        more.append(_outer_product(task, node, task.known(one)))
+        whole = _only(whole, 1 - one, task)
+    if isinstance(size, int) and size <= SMALL and _may_be_long(task.known(length)):
+        parts = (length + (PART - 1)) // PART
+        products = contracting(_with_parts(task, node, parts), tile, packed_ahead).kernel
+        assert isinstance(products.schedule, Product)
+        products = replace(products, schedule=replace(products.schedule, part=PART))
+        more.append(Variant(_only(products, _several(parts), task), task.sizes, GIVEN, task.known(parts) * size))
+        more.append(_total(node, task.known(parts), size))
+        whole = _only(whole, 1 - _several(parts), task)
+    always_parts = bool(more) and isinstance(task.known(length), int)
+    return more if always_parts else [Variant(whole, task.sizes), *more]
+
+
+def _several(count: Dim) -> Dim:
+    """1 where there are several, 0 where there is one or none."""
+    return minimum(count, 2) - minimum(count, 1)
+
+
+def _only(kernel: Kernel, wanted: Dim, task: Task) -> Kernel:
+    """The kernel with nothing to do where `wanted`, a size of the task, is 0 instead of 1."""
+    return replace(kernel, extent=kernel.extent * rename_axes(wanted, task.names))
+
+
+def _summed(task: Task, node: Node) -> Dim:
+    """How many products each element is the sum of."""
+    terms, result = node.attrs["spec"].split("->")
+    sizes: dict[str, Dim] = {}
+    for term, name in zip(terms.split(","), task.body.arguments(node.name), strict=True):
+        sizes.update(zip(term, task.body[name].tensor.shape, strict=True))
+    return product(size for letter, size in sizes.items() if letter not in result)
+
+
+def _may_be_one(length: Dim) -> bool:
+    """Whether a call may bring one term: a batch of one."""
+    return not isinstance(length, int) and resolve(length, dict.fromkeys(axes_of(length), 1)) == 1
+
+
+def _may_be_long(length: Dim) -> bool:
+    """Whether a call may bring terms for more than one part."""
+    return not isinstance(length, int) or length > PART
+
+
+def _is_outer(node: Node) -> bool:
+    """Whether the result is laid out as the operands are, one after the other, when there is nothing to sum."""
+    terms, result = node.attrs["spec"].split("->")
+    first, second = ("".join(letter for letter in term if letter in result) for term in terms.split(","))
+    return result == first + second and "" not in (first, second)
+
+
+def _outer_product(task: Task, node: Node, wanted: Dim) -> Variant:
+    """Every element of one operand times every element of the other."""
+    terms, result = node.attrs["spec"].split("->")
+    rows = sum(letter in result for letter in terms.split(",")[0])
+    fixed = {
+        "rows": task.known(product(node.tensor.shape[:rows])),
+        "columns": task.known(product(node.tensor.shape[rows:])),
+        "wanted": wanted,
+    }
+    shapes = (axis("rows"), 1), (1, axis("columns"))
+    made = _task(Node("outer", "multiply", replace(node.tensor, shape=(axis("rows"), axis("columns")))), shapes, fixed)
+    return Variant(_only(elementwise(made), axis("wanted"), made), made.sizes, OPERANDS)
+
+
+def _with_parts(task: Task, node: Node, count: Dim) -> Task:
+    """The task with one product for each part: a letter that stands in no operand."""
+    body = task.body.copy()
+    terms, result = node.attrs["spec"].split("->")
+    kind = replace(node.tensor, shape=(count, *node.tensor.shape))
+    body.set(node.name, type=kind, attrs={**node.attrs, "spec": f"{terms}->{_PARTS}{result}"})
+    return replace(task, body=body, root=body[node.name])
+
+
+def _total(node: Node, parts: Dim, elements: int) -> Variant:
+    """The sum of the parts' products."""
+    fixed = {"parts": parts, "elements": elements, "wanted": _several(parts)}
+    shape = axis("parts"), axis("elements")
+    total = Node("total", "sum", TensorType(shape[1:], node.tensor.dtype), {"axes": (0,), "keepdims": False})
+    made = _task(total, [shape], fixed)
+    return Variant(_only(reducing(made), axis("wanted"), made), made.sizes, PRODUCTS)
+
+
+def _task(root: Node, shapes: Sequence[Shape], fixed: dict[str, Dim]) -> Task:
+    """A task of one node, for operands of these shapes, whose sizes are called by these names."""
+    body, dtype = Graph(), root.tensor.dtype
+    names = [body.add(Node(f"operand{slot}", "input", TensorType(shape, dtype))) for slot, shape in enumerate(shapes)]
+    body.outputs = [body.add(root, *names)]
+    parameters = [*(Parameter(f"in{slot}", dtype) for slot in range(len(names))), Parameter("out", dtype)]
+    return Task(body, body[root.name], parameters, list(fixed), fixed)
