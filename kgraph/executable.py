@@ -48,7 +48,7 @@ class Lowered:
     """One graph on its way down: every stage, and the program at the end."""
 
     def __init__(self, graph: Graph, options: Options, request: Request) -> None:
-        self.stages = lower(graph, request, options.freeze)
+        self.stages = lower(graph, request, options.freeze, options.target)
         self.ir = list(self.stages.values())[-1]
         self.program = program_for(options.target)(self.ir, options.threads, options.lower_only)
         self.inputs = [(name, self.ir[name].tensor) for name in self.ir.inputs]

@@ -7,16 +7,17 @@ from dataclasses import replace
 from kgraph.autodiff import expand
 from kgraph.differentiate import Request
 from kgraph.ir import Graph
-from kgraph.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, run
+from kgraph.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, OF_TARGET, run
 
 
-def lower(graph: Graph, request: Request, freeze: bool = False) -> dict[str, Graph]:
-    """Every stage by its name, in order: trace, inline, ..., gradients, ..., fuse."""
+def lower(graph: Graph, request: Request, freeze: bool = False, target: str = "cpu") -> dict[str, Graph]:
+    """Every stage by its name, in order: trace, inline, ..., gradients, ..., fuse, and the target's own."""
     stages = {"trace": graph}
     graph = run(graph, {"inline": BEFORE_GRADIENTS["inline"]}, stages)
     graph = request.extend(frozen(graph) if freeze else graph)
     graph = run(graph, {name: step for name, step in BEFORE_GRADIENTS.items() if name != "inline"}, stages)
-    run(graph, {"gradients": lambda graph: request.differentiate(expand(graph)), **AFTER_GRADIENTS}, stages)
+    differentiated = {"gradients": lambda graph: request.differentiate(expand(graph))}
+    run(graph, {**differentiated, **AFTER_GRADIENTS, **OF_TARGET.get(target, {})}, stages)
     return stages
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from kgraph import config
 from kgraph.check import check
 from kgraph.ir import Graph
+from kgraph.passes.chain import chain
 from kgraph.passes.einsum import canonicalise
 from kgraph.passes.fold import fold
 from kgraph.passes.fuse import fuse
@@ -41,6 +42,7 @@ AFTER_GRADIENTS: dict[str, Pass] = {
     "tidy": in_bodies(simplify_all),  # what the einsums left: a reshape of a reshape, a product with a constant
     "fuse": in_bodies(fuse),
 }
+OF_TARGET: dict[str, dict[str, Pass]] = {"cpu": {"chain": in_bodies(chain)}}  # last, for what its kernels can do
 
 
 def run(graph: Graph, passes: Mapping[str, Pass], stages: dict[str, Graph] | None = None) -> Graph:

@@ -31,7 +31,7 @@ from kgraph.codegen.native.tile import tile_name
 from kgraph.codegen.progress import Progress
 from kgraph.codegen.scalars.binding import rebound
 from kgraph.codegen.scalars.table import scalars
-from kgraph.codegen.schedule.kernel import Kernel, Product
+from kgraph.codegen.schedule.kernel import Kernel
 
 ENTRY = "kernel"
 FASTMATH = {"contract", "nsz"}  # only sums of many elements may be reordered: see intrinsics.added
@@ -58,9 +58,8 @@ class Wanted:
     @property
     def calls(self) -> list[str]:
         """The functions of the runtime that it needs."""
-        schedule = self.kernel.schedule
-        tile = [tile_name(schedule.dtype, schedule.vectors)] if isinstance(schedule, Product) else []
-        return [self.symbol] if self.symbol else tile
+        tiles = {tile_name(one.dtype, one.vectors) for one in self.kernel.products}
+        return [self.symbol] if self.symbol else sorted(tiles)
 
     @cached_property
     def definition(self) -> str:

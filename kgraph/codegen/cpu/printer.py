@@ -7,10 +7,11 @@ It returns 0, or 1 for input that it refuses.
 from __future__ import annotations
 
 from kgraph.codegen.cpu.blocks import parallel
-from kgraph.codegen.cpu.product import contract, pack
+from kgraph.codegen.cpu.product import chained, contract, pack
 from kgraph.codegen.cpu.rows import columns, nest, parts
 from kgraph.codegen.cpu.turned import turned
 from kgraph.codegen.schedule.kernel import (
+    Chain,
     Check,
     Columns,
     Kernel,
@@ -43,6 +44,7 @@ def source(kernel: Kernel) -> str:
             Columns: columns,
             Parts: parts,
             Product: contract,
+            Chain: chained,
             Pack: pack,
             Running: running,
             Scatter: scatter,
@@ -65,7 +67,7 @@ def unrolled(kernel: Kernel) -> bool:
     in strides too large for the processor to guess what it will read next: a softmax takes half as long again.
     """
     schedule = kernel.schedule.whole if isinstance(kernel.schedule, Parts) else kernel.schedule
-    return isinstance(schedule, (Columns, Product, Pack))
+    return isinstance(schedule, (Columns, Product, Chain, Pack))
 
 
 def running(text: Source, schedule: Running) -> None:

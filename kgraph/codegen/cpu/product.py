@@ -9,12 +9,13 @@ from __future__ import annotations
 from kgraph.codegen.cpu.blocks import one_block, parallel
 from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.schedule.contraction import BLOCK
-from kgraph.codegen.schedule.kernel import Pack, Product, Strides
+from kgraph.codegen.schedule.kernel import Chain, Pack, Product, Strides
 from kgraph.codegen.schedule.source import Source, closed, inner_steps, size_text, strips, sum_text, terms, walked
 from kgraph.index import Loop
 from kgraph.sizes import Dim, product
 
 DEPTH = 512  # summed at a time, so that a block of rows and its part of a panel stay in the second cache
+FROM_TOP = "(top + first)"  # the first row of a tile, in a left operand that is in memory
 
 
 def contract(text: Source, schedule: Product) -> None:
@@ -34,36 +35,74 @@ def by_element(text: Source, schedule: Product, width: int) -> None:
     with parallel(text, (*schedule.batch, blocks, panel)):
         text(f"top = block * {block}", f"height = min({block}, {schedule.row.extent} - top)")
         one_panel(text, schedule, width)
-        text("target = tiles", f"target_row = {width}")
-        out = schedule.out_strides
-        if out is not None:
-            place = sum_text([*terms(schedule.batch, out.batch), ("top", out.row), ("start", 1)])
-            with text.block(f"if columns == {width}:"):
-                text(f"target = moved_{schedule.dtype}(out, {place})", f"target_row = {out.row}")
-        multiply(text, schedule, width, rows)
-        with text.block(f"for r in range({'height' if out is None else f'height if columns < {width} else 0'}):"):
-            text("row = top + r")
-            with text.block("for c in range(columns):"):
-                text("column = start + c", f"total = tiles[r * {width} + c]")
-                for one in schedule.blocks:
-                    one_block(text, one)
+        finished_panel(text, schedule, width, rows, FROM_TOP)
+
+
+def finished_panel(text: Source, schedule: Product, width: int, rows: int, left_row: str) -> None:
+    """A block of rows by one panel: the sums, and what follows on each of them."""
+    text("target = tiles", f"target_row = {width}")
+    out = schedule.out_strides
+    if out is not None:
+        place = sum_text([*terms(schedule.batch, out.batch), ("top", out.row), ("start", 1)])
+        with text.block(f"if columns == {width}:"):
+            text(f"target = moved_{schedule.dtype}(out, {place})", f"target_row = {out.row}")
+    multiply(text, schedule, width, rows, left_row)
+    with text.block(f"for r in range({'height' if out is None else f'height if columns < {width} else 0'}):"):
+        text("row = top + r")
+        with text.block("for c in range(columns):"):
+            text("column = start + c", f"total = tiles[r * {width} + c]")
+            for one in schedule.blocks:
+                one_block(text, one)
 
 
 def whole_rows(text: Source, schedule: Product, width: int) -> None:
     """Rows of the product in full, for what reduces along them: a softmax, a normalisation."""
     rows = tile_shape(schedule.dtype, schedule.vectors)[0]
-    stride = f"{closed(str(strips(schedule.column.extent, width)))} * {width}"
-    text(f"lines = scratch_{schedule.dtype}({rows} * {stride})", f"target_row = {stride}")
+    take_lines(text, schedule, width, rows)
     with parallel(text, (*schedule.batch, Loop("block", strips(schedule.row.extent, rows)))):
-        text(f"top = block * {rows}", f"height = min({rows}, {schedule.row.extent} - top)")
-        with text.loops([panels_of(schedule, width)]):
-            one_panel(text, schedule, width)
-            text(f"target = moved_{schedule.dtype}(lines, start)")
-            multiply(text, schedule, width, rows)
-        with text.block("for r in range(height):"):
-            text("row = top + r", f"line = moved_{schedule.dtype}(lines, r * target_row)")
-            for one in schedule.blocks:
-                one_block(text, one)
+        finished_rows(text, schedule, width, rows)
+
+
+def take_lines(text: Source, schedule: Product, width: int, rows: int) -> None:
+    """Memory for a tile's rows in full."""
+    text(f"lines = scratch_{schedule.dtype}({rows} * {row_in_full(schedule, width)})")
+
+
+def row_in_full(schedule: Product, width: int) -> str:
+    """The elements from one such row to the next."""
+    return f"{closed(str(strips(schedule.column.extent, width)))} * {width}"
+
+
+def finished_rows(text: Source, schedule: Product, width: int, rows: int, before: str = "") -> None:
+    """A tile's rows in full, and what follows on each of them; `before` stands ahead of it."""
+    text(f"top = block * {rows}", f"height = min({rows}, {schedule.row.extent} - top)")
+    text(f"target_row = {row_in_full(schedule, width)}")
+    with text.loops([panels_of(schedule, width)]):
+        one_panel(text, schedule, width)
+        text(f"target = moved_{schedule.dtype}(lines, start)")
+        multiply(text, schedule, width, rows)
+    with text.block("for r in range(height):"):
+        text("row = top + r", f"line = moved_{schedule.dtype}(lines, r * target_row)", *filter(None, [before]))
+        for one in schedule.blocks:
+            one_block(text, one)
+
+
+def chained(text: Source, schedule: Chain) -> None:
+    """Rows of one product, and the product of these: they stay where they were made, in the cache."""
+    first, second = schedule.rows, schedule.product
+    rows, dtype = tile_shape(first.dtype, first.vectors)[0], first.dtype
+    widths = [tile_shape(dtype, one.vectors)[1] for one in (first, second)]
+    if not (first.packed and second.packed):
+        text(f"edge = scratch_{dtype}({DEPTH * max(widths)})")
+    take_lines(text, first, widths[0], rows)
+    text(f"kept_rows = scratch_{dtype}({rows} * {closed(str(schedule.pitch))})")
+    text(f"tiles = scratch_{dtype}({rows * widths[1]})")
+    with parallel(text, (*first.batch, Loop("block", strips(first.row.extent, rows)))):
+        finished_rows(text, first, widths[0], rows, f"kept = moved_{dtype}(kept_rows, r * {size_text(schedule.pitch)})")
+        text("kept = kept_rows")
+        with text.loops([panels_of(second, widths[1])]):
+            one_panel(text, second, widths[1])
+            finished_panel(text, second, widths[1], rows, "first")
 
 
 def panels_of(schedule: Product | Pack, width: int) -> Loop:
@@ -83,8 +122,11 @@ def one_panel(text: Source, schedule: Product, width: int) -> None:
     text(f"offset = {place}")
 
 
-def multiply(text: Source, schedule: Product, width: int, rows: int) -> None:
-    """Fill the target with the product of `height` rows and a panel, one part of the summed axes after the other."""
+def multiply(text: Source, schedule: Product, width: int, rows: int, left_row: str = FROM_TOP) -> None:
+    """Fill the target with the product of `height` rows and a panel, one part of the summed axes after the other.
+
+    left_row: which row of the left operand is the first one of a tile.
+    """
     split = len(schedule.inner) - schedule.run
     outer, run = list(schedule.inner[:split]), schedule.inner[split:]
     whole = closed(str(product(loop.extent for loop in run)))
@@ -97,12 +139,12 @@ def multiply(text: Source, schedule: Product, width: int, rows: int) -> None:
         text(f"depth = min({DEPTH}, {'last' if schedule.part else whole} - low)")
         one_part(text, schedule, outer, width)
         inner = [*terms(outer, schedule.left_strides.inner[:split]), ("low", step_of(schedule, schedule.left_strides))]
-        tiles(text, schedule, inner, rows)
+        tiles(text, schedule, inner, rows, left_row)
         text("again = True")
     if outer:
         with text.block("if not again:"):  # there was nothing to sum
             text("depth = 0", f"across = {schedule.right}", "across_row = 0")
-            tiles(text, schedule, [], rows)
+            tiles(text, schedule, [], rows, left_row)
 
 
 def one_part(text: Source, schedule: Product, outer: list[Loop], width: int) -> None:
@@ -131,11 +173,11 @@ def step_of(schedule: Product, strides: Strides) -> Dim:
     return strides.inner[-1] if schedule.run else 1
 
 
-def tiles(text: Source, schedule: Product, inner: list[tuple[str, Dim]], rows: int) -> None:
+def tiles(text: Source, schedule: Product, inner: list[tuple[str, Dim]], rows: int, left_row: str) -> None:
     """One call of the micro-kernel for each tile of the block of rows."""
     strides, moved = schedule.left_strides, f"moved_{schedule.dtype}"
     with text.block(f"for first in range(0, height, {rows}):"):
-        left = sum_text([("(top + first)", strides.row), *terms(schedule.batch, strides.batch), *inner])
+        left = sum_text([(left_row, strides.row), *terms(schedule.batch, strides.batch), *inner])
         given = (
             f"{moved}({schedule.left}, {left}), {strides.row}, {step_of(schedule, strides)}, across, across_row, depth"
         )

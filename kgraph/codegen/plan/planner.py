@@ -12,7 +12,7 @@ from kgraph.codegen.plan.in_place import in_place, overlaid
 from kgraph.codegen.plan.results import stored_by, types_of, viewed, with_results_of_their_own
 from kgraph.codegen.plan.steps import Buffer, Carried, Loop, Plan, Slice, Step, says_as_much
 from kgraph.codegen.schedule.choice import contracts_alone, schedule
-from kgraph.codegen.schedule.contraction import Contraction, Tile, operands_of
+from kgraph.codegen.schedule.contraction import Contraction, Panels, Tile, operands_of
 from kgraph.codegen.schedule.joined import Part, copying, parts_of, placed, within, writers
 from kgraph.codegen.schedule.kernel import Kernel, Merge
 from kgraph.codegen.schedule.ordered import TEAM, by_place, checking, sorting
@@ -156,7 +156,7 @@ class _Planner:
             buffers = self.at(part.name), self.at(node.name)
             task = copying(node.tensor, part)
             steps = made.prepare if made.buffers[buffers[1]].place == "prepared" else self.steps
-            kernel = schedule(task, self.tile, (False, False))
+            kernel = schedule(task, self.tile, [False])
             assert isinstance(kernel, Kernel)
             steps.append(Step(kernel, buffers, task.sizes, node.name, graph=self.graph))
 
@@ -174,11 +174,11 @@ class _Planner:
         for number, name in enumerate(stored_by(graph, node)):
             if name in self.parts:
                 task = placed(task, *self.parts[name], number)
-        ahead = _packed_ahead(task, sources, self.static)
-        kernel = schedule(task, self.tile, ahead)
+        static = [name in self.static for name in sources]
+        kernel = schedule(task, self.tile, static)
         if isinstance(kernel, Contraction):
             assert self.tile is not None
-            ways = variants(task, kernel, self.tile, ahead)
+            ways = variants(task, kernel, self.tile, static)
             steps += list(self._contracted(node, task, kernel, buffers, sources, ways))
         elif self.tile is not None and steps is self.steps and (cut := in_parts(kernel)) is not None:
             steps += self._in_parts(node, cut, buffers, task)  # type: ignore[operator]
@@ -232,26 +232,15 @@ class _Planner:
         self, node: Node, task: Task, found: Contraction, buffers: list[str], sources: list[str],
         ways: Sequence[Variant],
     ) -> Iterator[Step]:  # fmt: skip
-        """The contraction, after the packing of its right operand if it wants that; others that pack it alike share it.
+        """The contraction, after the packing of what it wants packed; others that pack an operand alike share it.
 
         Where there are several ways to do it, the sizes of a call decide which of these steps have anything to do.
         """
         made, graph = self.made, self.graph
         given = [buffers[slot] for slot in found.sources]
-        if found.pack is not None:
-            source, ahead = buffers[found.right], sources[found.right] in self.static
-            wanted = (found.pack, task.sizes, source)
-            owner = self._owner(source)
-            before = [step for step in (*made.prepare, *owner.steps, *self.steps) if isinstance(step, Step)]
-            earlier = next((step for step in before if (step.kernel, step.sizes, step.buffers[0]) == wanted), None)
-            name = earlier.buffers[1] if earlier else f"{self.scope}{node.name}:panels"
-            if earlier is None:
-                dtype = task.body[task.body.inputs[found.right]].tensor.dtype
-                place = "prepared" if ahead else "arena"
-                made.buffers[name] = Buffer(name, dtype, task.known(found.panels), place)
-                step = Step(found.pack, (source, name), task.sizes, name, graph=graph)
-                (made.prepare if ahead else owner.steps).append(step)
-            given.append(name)
+        for number, panels in enumerate(found.panels):
+            ahead = sources[panels.source] in self.static
+            given.append(self._packed(task, panels, buffers[panels.source], f"{node.name}:panels{number or ''}", ahead))
         outs = self._stored(node)
         operands = [buffers[task.body.inputs.index(name)] for name in operands_of(task)]
         products = f"{self.scope}{node.name}:products"
@@ -261,6 +250,22 @@ class _Planner:
                 made.buffers[products] = Buffer(products, task.root.tensor.dtype, way.products, "arena")
             written = [products] if way.products != 0 else outs
             yield Step(way.kernel, (*read[way.reads], *written), way.sizes, node.name, graph=graph)
+
+    def _packed(self, task: Task, panels: Panels, source: str, name: str, ahead: bool) -> str:
+        """The buffer in which an operand lies packed: by a step before, or by one of its own, that may be ahead of
+        calls."""
+        made, owner = self.made, self._owner(source)
+        wanted = (panels.kernel, task.sizes, source)
+        before = [step for step in (*made.prepare, *owner.steps, *self.steps) if isinstance(step, Step)]
+        for step in before:
+            if (step.kernel, step.sizes, step.buffers[0]) == wanted:
+                return step.buffers[1]
+        name, dtype = self.scope + name, panels.kernel.dtype
+        place = "prepared" if ahead else "arena"
+        made.buffers[name] = Buffer(name, dtype, task.known(panels.elements), place)
+        step = Step(panels.kernel, (source, name), task.sizes, name, graph=self.graph)
+        (made.prepare if ahead else owner.steps).append(step)
+        return name
 
     def _owner(self, buffer: str) -> _Planner:
         """Who computes what lies in a buffer: this part of the plan, or one around it, which packs it once."""
@@ -373,15 +378,6 @@ def _check_dtypes(graph: Graph) -> None:
             raise DTypeError(f"{node.name} is {node.tensor}: kernels compute in float32 and float64; cast it to one")
         if node.body is not None:
             _check_dtypes(node.body)
-
-
-def _packed_ahead(task: Task, sources: list[str], static: set[str]) -> tuple[bool, bool]:
-    einsum = next((node for node in task.body if node.op == "einsum"), None)
-    if einsum is None:
-        return False, False
-    given = dict(zip(task.body.inputs, sources, strict=True))
-    left, *right = (given.get(name, "") in static for name in task.body.arguments(einsum.name))
-    return left, bool(right and right[0])
 
 
 def _lookups(graph: Graph, node: Node) -> Iterator[tuple[str, str, str, Dim]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from kgraph.codegen.schedule.chained import chaining, is_chain
 from kgraph.codegen.schedule.contraction import Contraction, Tile, contracting, in_place, summing
 from kgraph.codegen.schedule.elementwise import elementwise
 from kgraph.codegen.schedule.kernel import Kernel
@@ -23,7 +26,7 @@ def contracts_alone(task: Task) -> bool:
     return "contract" in found and "reduce" not in found
 
 
-def schedule(task: Task, tile: Tile | None, packed_ahead: tuple[bool, bool]) -> Kernel | Contraction:
+def schedule(task: Task, tile: Tile | None, static: Sequence[bool]) -> Kernel | Contraction:
     """The kernel of one node; with tiles, a contraction comes with the kernel that packs its right operand."""
     found = kinds(task)
     if "contract" in found:
@@ -31,7 +34,9 @@ def schedule(task: Task, tile: Tile | None, packed_ahead: tuple[bool, bool]) -> 
         tiled = node.tensor.dtype in ("float32", "float64") and len(task.body.arguments(node.name)) == 2
         if not tiled:
             return summing(task)
-        return in_place(task) if tile is None else contracting(task, tile, packed_ahead)
+        if tile is None:
+            return in_place(task)
+        return (chaining if is_chain(task) else contracting)(task, tile, static)
     if "scatter" in found:
         return scatter(task)
     if "cumulate" in found:

@@ -6,8 +6,9 @@ the right operand is copied into panels anyway, ahead of the call when it is a w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from kgraph.codegen.schedule.kernel import (
     LOOP_NAMES,
@@ -57,13 +58,20 @@ class Letters:
 
 
 @dataclass(frozen=True)
-class Contraction:
-    """The kernel of a contraction, the one that packs its right operand, and how large the packed operand is."""
+class Panels:
+    """The kernel that packs a right operand."""
 
     kernel: Kernel
-    pack: Kernel | None  # None: the right operand is read where it lies
-    panels: Dim  # elements, in the graph's sizes
-    right: int  # which input of the body is the right operand; its panels are the kernel's last input
+    elements: Dim  # of the packed operand, in the graph's sizes
+    source: int  # which input of the body it is
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """The kernel of a contraction, and those that pack operands for it."""
+
+    kernel: Kernel
+    panels: tuple[Panels, ...]  # the kernel's last inputs; none where the right operand is read where it lies
     sources: tuple[int, ...]  # the inputs of the body that the kernel takes as they are
 
 
@@ -113,12 +121,12 @@ def mirrored(letters: Letters) -> Letters:
 
 def settled(letters: Letters) -> Letters:
     """With rows, columns and, as far as it goes, summed axes that can be walked as one; the rest become batch loops."""
-    row, more = _one_run(letters.row, letters.size, letters.left, letters.out)
-    column, others = _one_run(letters.column, letters.size, letters.right, letters.out)
+    row, more = one_run(letters.row, letters.size, letters.left, letters.out)
+    column, others = one_run(letters.column, letters.size, letters.right, letters.out)
     return replace(letters, batch=letters.batch + more + others, row=row, column=column)
 
 
-def _one_run(run: str, size: dict[str, Dim], *operands: dict[str, Dim]) -> tuple[str, str]:
+def one_run(run: str, size: dict[str, Dim], *operands: dict[str, Dim]) -> tuple[str, str]:
     """The longest tail of letters that every operand walks with one stride, and the letters before it."""
     start = max(len(run) - 1, 0)
     while start > 0 and all(strides[run[start - 1]] == strides[run[start]] * size[run[start]] for strides in operands):
@@ -152,22 +160,20 @@ def _strides_given(task: Task, name: str) -> Shape | None:
     return strides_of_windows(whole, **node.attrs)
 
 
-def swapped(letters: Letters, result: str, packed_ahead: Sequence[bool]) -> bool:
+def swapped(letters: Letters, result: str, weights: Sequence[bool]) -> bool:
     """Whether to pack the first operand: the result runs along its axes, or it alone is a weight."""
     if letters.row and letters.column:
         return result.index(letters.row[-1]) > result.index(letters.column[-1])
-    return packed_ahead[0] and not packed_ahead[1]
+    return weights[0] and not weights[1]
 
 
-def contracting(task: Task, tile: Tile, packed_ahead: Sequence[bool]) -> Contraction:
-    """The kernels of a body with an einsum; packed_ahead says which operands are weights."""
-    node, letters, left, right = _sides(task, packed_ahead)
-    dtype, width = node.tensor.dtype, task.known(letters.extent(letters.column))
-    vectors = 1 if isinstance(width, int) and width <= tile(dtype, 1)[1] else 2
-    ahead = packed_ahead[operands_of(task).index(task.body.inputs[right])]
-    packed = ahead or not _readable_in_place(task, letters)
-    names = f"in{left}", "panels" if packed else f"in{right}"
-    schedule, stems = _product(task, node, letters, names, vectors, packed)
+def contracting(task: Task, tile: Tile, static: Sequence[bool]) -> Contraction:
+    """The kernels of a body with an einsum; static says which inputs of the body are made from weights alone."""
+    node, letters, left, right = sides(task, static)
+    dtype, vectors = node.tensor.dtype, vectors_for(task, node, letters, tile)
+    packed = static[right] or not readable_in_place(task, letters)
+    names = task.inputs[left], "panels" if packed else task.inputs[right]
+    schedule, stems = product_of(task, node, letters, names, vectors, packed)
     rows, columns = tile(dtype, vectors)
     block = rows if schedule.whole_rows else rows * max(1, BLOCK // rows)
     strips = _up(letters.extent(letters.column), columns)
@@ -175,17 +181,20 @@ def contracting(task: Task, tile: Tile, packed_ahead: Sequence[bool]) -> Contrac
     extent = extent if schedule.whole_rows else extent * strips
     depth = estimate(task.known(letters.extent(letters.inner)))
     work = min(block, estimate(task.known(letters.extent(letters.row)))) * columns * depth
-    whole = (left,) if packed else (left, right)
-    sources = tuple(slot for slot, name in enumerate(task.body.inputs) if _is_read(task, node, name, slot in whole))
+    sources = sources_read(task, node, (left,) if packed else (left, right))
     given = [task.parameters[slot] for slot in sources] + [Parameter("panels", dtype)] * packed
     kernel = replace(task.kernel(schedule, extent, UNIT // work, stems), parameters=(*given, *task.outs))
-    own = "".join(letter for letter in letters.batch if letter in letters.right)
-    panels = letters.extent(own) * strips
-    pack = _pack(task, letters, own, dtype, vectors, panels, COPY // (columns * depth)) if packed else None
-    return Contraction(kernel, pack, panels * letters.extent(letters.inner) * columns, right, sources)
+    panels = (panels_for(task, letters, dtype, vectors, columns, right),) if packed else ()
+    return Contraction(kernel, panels, sources)
 
 
-def _readable_in_place(task: Task, letters: Letters) -> bool:
+def vectors_for(task: Task, node: Node, letters: Letters, tile: Tile) -> int:
+    """How many vectors wide the tiles are: one is enough for few columns."""
+    width = task.known(letters.extent(letters.column))
+    return 1 if isinstance(width, int) and width <= tile(node.tensor.dtype, 1)[1] else 2
+
+
+def readable_in_place(task: Task, letters: Letters) -> bool:
     """Whether the right operand is as good as packed: columns are neighbours, and few rows are multiplied with it."""
     rows = task.known(letters.extent(letters.row))
     neighbours = not letters.column or letters.right[letters.column[-1]] == 1
@@ -197,29 +206,33 @@ def in_place(task: Task) -> Kernel:
 
     Its extent counts the batches; the target decides how rows and columns are tiled.
     """
-    node, letters, left, right = _sides(task, (False, False))
-    schedule, stems = _product(task, node, letters, (f"in{left}", f"in{right}"), 1, False)
+    node, letters, left, right = sides(task, [False] * len(task.body.inputs))
+    schedule, stems = product_of(task, node, letters, (f"in{left}", f"in{right}"), 1, False)
     return task.kernel(schedule, letters.extent(letters.batch), 1, stems)
 
 
-def _sides(task: Task, packed_ahead: Sequence[bool]) -> tuple[Node, Letters, int, int]:
+def sides(task: Task, static: Sequence[bool]) -> tuple[Node, Letters, int, int]:
     """The einsum of a body, the roles of its letters, and which inputs are its left and right operands."""
     node = next(node for node in task.body if node.op == "einsum")
     operands, spec = task.body.arguments(node.name), node.attrs["spec"]
     shapes = [*(task.body[name].tensor.shape for name in operands), node.tensor.shape]
     letters = letters_of(spec, shapes, [*(_strides_given(task, name) for name in operands), None])
-    turned = swapped(letters, spec.split("->")[1], packed_ahead)
+    sources = [task.body.inputs.index(name) for name in operands_of(task)]
+    turned = swapped(letters, spec.split("->")[1], [static[slot] for slot in sources])
     if reductions(task):  # rows are reduced, so they must be the rows of the product
         turned = spec.split("->")[1][-1] in letters.row
     letters = settled(mirrored(letters) if turned else letters)
-    sources = [task.body.inputs.index(name) for name in operands_of(task)]
     left, right = reversed(sources) if turned else sources
     return node, letters, left, right
 
 
-def _is_read(task: Task, contraction: Node, name: str, is_operand: bool) -> bool:
-    """Whether the kernel reads an input besides the panels made of it."""
-    return is_operand or any(reader != contraction.name for reader in task.body.readers(name))
+def sources_read(task: Task, contraction: Node, operands: Sequence[int]) -> tuple[int, ...]:
+    """The inputs of the body that a kernel reads besides panels: these operands, and what follows the contraction."""
+    return tuple(
+        slot
+        for slot, name in enumerate(task.body.inputs)
+        if slot in operands or any(reader != contraction.name for reader in task.body.readers(name))
+    )
 
 
 def summing(task: Task) -> Kernel:
@@ -253,9 +266,16 @@ def _up(size: Dim, step: int) -> Dim:
     return (size + (step - 1)) // step
 
 
-def _product(
-    task: Task, node: Node, letters: Letters, operands: tuple[str, str], vectors: int, packed: bool
+def product_of(
+    task: Task,
+    node: Node,
+    letters: Letters,
+    operands: tuple[str, str],
+    vectors: int,
+    packed: bool,
+    taken: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Product, dict[str, str]]:
+    """The schedule of a contraction and what follows it, and what its temporaries hold, those taken before included."""
     batch = [Loop(LOOP_NAMES[number], letters.size[letter]) for number, letter in enumerate(letters.batch)]
     row, column = Loop("row", letters.extent(letters.row)), Loop("column", letters.extent(letters.column))
     place: dict[str, Index] = dict(zip(letters.batch, map(index, batch), strict=True))
@@ -264,7 +284,7 @@ def _product(
     at = [place.get(letter, Index()) for letter in node.attrs["spec"].split("->")[1]]
     values, found = task.values(), reductions(task)
     values.known[(node.name, tuple(at))] = "line[column]" if found else "total"
-    values.stems["total"] = node.name
+    values.stems = {**taken, "total": node.name}
     if found:
         frame = Frame(node.tensor, (node.tensor.rank - 1,), (), (column,), tuple(at))
         blocks = row_blocks(task, values, frame, found)
@@ -274,7 +294,7 @@ def _product(
         stores = task.stores(values, [_spaced(moving, root.tensor) for root in task.roots])
         blocks = [Lines(tuple(values.taken()), stores)]
     inner = [Loop(f"k{number}", letters.size[letter]) for number, letter in enumerate(letters.inner)]
-    walked = _one_run(letters.inner, letters.size, letters.left, *([] if packed else [letters.right]))[0]
+    walked = one_run(letters.inner, letters.size, letters.left, *([] if packed else [letters.right]))[0]
     alone = task.root is node and bool(letters.column) and letters.out[letters.column[-1]] == 1 and not task.placed
     row, column = renamed_loops([row, column], task)
     schedule = Product(
@@ -312,6 +332,14 @@ def _strides(letters: Letters, strides: dict[str, Dim], run: str, batch: str, ta
         tuple(strides.get(one, 0) for one in letters.inner),
     )
     return Strides(*rename_axes(found, task.names))
+
+
+def panels_for(task: Task, letters: Letters, dtype: str, vectors: int, columns: int, source: int) -> Panels:
+    """How the right operand is packed, into panels of so many columns."""
+    own = "".join(letter for letter in letters.batch if letter in letters.right)
+    depth, count = letters.extent(letters.inner), letters.extent(own) * _up(letters.extent(letters.column), columns)
+    grain = COPY // (columns * estimate(task.known(depth)))
+    return Panels(_pack(task, letters, own, dtype, vectors, count, grain), count * depth * columns, source)
 
 
 def _pack(task: Task, letters: Letters, own: str, dtype: str, vectors: int, extent: Dim, grain: int) -> Kernel:

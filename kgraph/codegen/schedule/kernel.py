@@ -162,6 +162,19 @@ class Product:
 
 
 @dataclass(frozen=True)
+class Chain:
+    """A product whose rows are reduced, and one whose left operand these rows are: attention.
+
+    What the blocks of the first leave in `kept[column]` of each row is a row of the left operand of the second. Both
+    have the same batch and rows.
+    """
+
+    rows: Product
+    product: Product
+    pitch: Dim  # elements from one row that is kept to the next
+
+
+@dataclass(frozen=True)
 class Pack:
     """right[b, k, n] copied into panels [b, n // width, k, n % width], with zeros past the last column."""
 
@@ -255,7 +268,7 @@ class Turned:
     stores: tuple[Store, ...]
 
 
-Schedule = Nest | Columns | Parts | Product | Pack | Running | Scatter | Sort | Merge | Check | Turned
+Schedule = Nest | Columns | Parts | Product | Chain | Pack | Running | Scatter | Sort | Merge | Check | Turned
 
 
 @dataclass(frozen=True)
@@ -269,3 +282,10 @@ class Kernel:
     grain: int  # consecutive values that one thread takes: a constant, so that results do not depend on threads
     dtype: str  # in which it computes: picks the scalar functions
     stems: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # canonical name -> the graph's, for readers
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        """The products it makes."""
+        if isinstance(self.schedule, Chain):
+            return (self.schedule.rows, self.schedule.product)
+        return (self.schedule,) if isinstance(self.schedule, Product) else ()

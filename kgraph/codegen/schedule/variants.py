@@ -38,10 +38,11 @@ class Variant:
     products: Dim = 0  # the elements it writes, in the graph's sizes, where these are products of parts
 
 
-def variants(task: Task, found: Contraction, tile: Tile, packed_ahead: Sequence[bool]) -> list[Variant]:
+def variants(task: Task, found: Contraction, tile: Tile, static: Sequence[bool]) -> list[Variant]:
     """The kernels of a contraction, in order; only its own where something follows the sum."""
     node, schedule, whole = contraction_of(task), found.kernel.schedule, found.kernel
-    assert isinstance(schedule, Product)
+    if not isinstance(schedule, Product):
+        return [Variant(whole, task.sizes)]
     alone = node is task.root and not task.placed and not reads_windows(task)
     if not alone or schedule.run != len(schedule.inner) or not schedule.inner:
         return [Variant(whole, task.sizes)]
@@ -53,7 +54,7 @@ def variants(task: Task, found: Contraction, tile: Tile, packed_ahead: Sequence[
         whole = _only(whole, 1 - one, task)
     if isinstance(size, int) and size <= SMALL and _may_be_long(task.known(length)):
         parts = (length + (PART - 1)) // PART
-        products = contracting(_with_parts(task, node, parts), tile, packed_ahead).kernel
+        products = contracting(_with_parts(task, node, parts), tile, static).kernel
         assert isinstance(products.schedule, Product)
         products = replace(products, schedule=replace(products.schedule, part=PART))
         more.append(Variant(_only(products, _several(parts), task), task.sizes, GIVEN, task.known(parts) * size))

@@ -1,0 +1,143 @@
+"""A product of rows that are reduced products themselves, such as softmax(q @ k) @ v, becomes one kernel.
+
+The rows stay in the cache of the core that makes them, so attention over T steps writes nothing of the size T x T.
+Runs after `fuse`, for targets whose kernels can do it.
+"""
+
+from __future__ import annotations
+
+from kgraph.ir import Graph, Node
+from kgraph.op import OPS
+from kgraph.passes.group import FLOATING, MOST_INPUTS
+
+WIDEST = 4096  # columns of rows that are kept: some of them are on the stack of a thread
+
+
+def chain(graph: Graph) -> Graph:
+    """The graph with each product of reduced rows in one node with what makes the rows."""
+    found = {node.name: parts for node in graph if (parts := chained(graph, node))}
+    if not found:
+        return graph
+    made, inside = Graph(), {node.name for parts in found.values() for node in parts}
+    made.updates, made.assumed = dict(graph.updates), list(graph.assumed)
+    for node in graph:
+        if node.name in found:
+            body, sources = joined(graph, [*found[node.name], node])
+            made.add(Node(node.name, "fused", node.type, {"body": body}, node.origin), *sources)
+        elif node.name not in inside:
+            made.add(node, *graph.arguments(node.name))
+    made.inputs, made.outputs = list(graph.inputs), list(graph.outputs)
+    return made
+
+
+def chained(graph: Graph, node: Node) -> list[Node]:
+    """The kernels that make rows for the product in this one and for nothing else; none if it is no such product."""
+    product = product_in(node)
+    if product is None:
+        return []
+    inside = node.body or graph  # a fused node calls what it is given as the graph does
+    operands = inside.arguments(product.name)
+    for slot, name in enumerate(operands):
+        if operands.count(name) > 1 or inside.readers(name) != [product.name] or not is_private(graph, name, node):
+            continue
+        parts = rows_in(graph, graph[name])
+        if parts and sums_rows(product, slot, body_of(graph, parts[0])):
+            inputs = {source for part in [*parts, node] for source in graph.arguments(part.name)}
+            return parts if len(inputs) <= MOST_INPUTS else []
+    return []
+
+
+def is_private(graph: Graph, name: str, reader: Node) -> bool:
+    """Whether a value is computed in the graph, and one node alone reads it."""
+    return name in graph and graph.readers(name) == [reader.name] and name not in graph.results
+
+
+def product_in(node: Node) -> Node | None:
+    """The product of two operands of floats in a kernel that does nothing else but elementwise ops."""
+    nodes = [one for one in (node.body or [node]) if one.op in OPS]
+    products = [one for one in nodes if one.op == "einsum"]
+    if len(products) != 1 or any(OPS[one.op].kind != "map" for one in nodes if one.op != "einsum"):
+        return None
+    two = products[0].attrs["spec"].count(",") == 1
+    return products[0] if two and products[0].tensor.dtype in FLOATING else None
+
+
+def rows_in(graph: Graph, rows: Node) -> list[Node]:
+    """The kernels that make reduced rows of a product: one, or the product's and one that reduces; or none."""
+    body, shape = rows.body, rows.tensor.shape if not isinstance(rows.type, tuple) else ()
+    if body is None or len(shape) < 2 or not isinstance(shape[-1], int) or not 1 < shape[-1] <= WIDEST:
+        return []
+    kinds = [OPS[one.op].kind for one in body if one.op in OPS]
+    if "reduce" not in kinds or len(body.outputs) != 1 or any(one.op == "windows" for one in body):
+        return []
+    if "contract" in kinds:
+        products = [one for one in body if one.op == "einsum"]
+        return [rows] if len(products) == 1 and is_frame(body, products[0], shape) else []
+    for name in graph.arguments(rows.name):
+        if is_private(graph, name, rows) and product_in(graph[name]) is not None and is_frame(body, body[name], shape):
+            return [graph[name], rows]
+    return []
+
+
+def is_frame(body: Graph, product: Node, shape: object) -> bool:
+    """Whether all that comes of a product is elementwise, or a reduction along its rows which keeps the axis."""
+    whole = product.tensor.shape
+    kept = (*whole[:-1], 1)
+    if whole != shape:
+        return False
+    waiting, seen = body.readers(product.name), set[str]()
+    while waiting:
+        node = body[waiting.pop()]
+        if node.name in seen:
+            continue
+        seen.add(node.name)
+        op = OPS[node.op]
+        reduces = op.kind == "reduce" and node.attrs["axes"] == (len(whole) - 1,) and op.combine is not None
+        if not (reduces or op.kind == "map") or node.tensor.shape not in (whole, kept):
+            return False
+        waiting += body.readers(node.name)
+    return True
+
+
+def sums_rows(product: Node, slot: int, rows: Graph) -> bool:
+    """Whether the operand's last axis, and nothing else, is summed, and its other axes and one of columns are left.
+
+    The other operand may share batches with the rows, and depend on nothing else of them.
+    """
+    terms, result = product.attrs["spec"].split("->")
+    own, other = terms.split(",")[slot], terms.split(",")[1 - slot]
+    columns = [letter for letter in other if letter not in own]
+    if own[-1] in result or own[-1] not in other or len(columns) != 1:
+        return False
+    if any(letter not in result for letter in (*own[:-1], *columns)):
+        return False
+    first = next(one for one in rows if one.op == "einsum").attrs["spec"]
+    operands, made = first.split("->")[0].split(","), first.split("->")[1]
+    batches = [mine for mine, letter in zip(own, made, strict=True) if all(letter in term for term in operands)]
+    last = [letter in term for letter in made[-1] for term in operands]
+    return sum(last) == 1 and all(letter in batches for letter in other if letter in own[:-1])
+
+
+def joined(graph: Graph, parts: list[Node]) -> tuple[Graph, list[str]]:
+    """One body for these kernels, each of which reads the one before, with what it reads."""
+    body, sources = Graph(), []
+    between = {part.name for part in parts[:-1]}
+    for part in parts:
+        inside = body_of(graph, part)
+        for one in inside:
+            if one.name not in body and (one.op != "input" or one.name not in between):
+                body.add(one, *inside.arguments(one.name))
+                sources += [one.name] if one.op == "input" else []
+    body.outputs = [parts[-1].name]
+    return body, sources
+
+
+def body_of(graph: Graph, node: Node) -> Graph:
+    """What a kernel does; one that is not fused has a body of one op."""
+    if node.body is not None:
+        return node.body
+    body = Graph()
+    for name in dict.fromkeys(graph.arguments(node.name)):
+        body.add(Node(name, "input", graph[name].type))
+    body.outputs = [body.add(node, *graph.arguments(node.name))]
+    return body
