@@ -21,6 +21,7 @@ from kgraph.codegen.native.objects import lock
 from kgraph.codegen.native.runner import encode, failure
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.native.table import MOST_TENSORS, Change, Table, Tensor, Weights
+from kgraph.codegen.plan import cut
 from kgraph.codegen.plan.effort import nanoseconds
 from kgraph.codegen.plan.layout import layout
 from kgraph.codegen.plan.planner import plan
@@ -97,13 +98,34 @@ class Program:
         return runner.Step(addresses[step.kernel], extent, step.kernel.grain, slots)
 
     def _loop(self, loop: Loop, addresses: Mapping[Kernel, int]) -> runner.Loop:
+        strides = [self._slot(("stride", self.plan.buffers[one.part].bytes)) for one in loop.slices]
         moves = [
-            loops.Move(self._buffer(one.part), self._buffer(one.whole), self._bytes(one.part)) for one in loop.slices
+            loops.Move(self._buffer(one.part), self._buffer(one.whole), stride)
+            for one, stride in zip(loop.slices, strides, strict=True)
         ]
         carries = [self._carry(one) for one in loop.carried]
         steps = [self._record(step, addresses) for step in loop.steps]
         count, condition = self._slot(("size", loop.count)), self._buffer(loop.condition)
-        return runner.Loop(count, steps, moves, carries, loop.reverse, condition, loop.wanted)
+        parts = self._cut(loop, steps, carries) if loop.samples else None
+        return runner.Loop(count, steps, moves, carries, loop.reverse, condition, loop.wanted, parts)
+
+    def _cut(self, loop: Loop, steps: Sequence[Any], carries: Sequence[loops.Carry]) -> loops.Cut:
+        """How a loop's samples are shared: what in a frame is another in each part."""
+        name, keys = loop.samples or "", {slot: key for key, slot in self._slots.items()}
+        used = {slot for step in steps for slot in (step.extent, *step.arguments)}
+        used |= {slot for carry in carries for slot in carry.words if slot != loops.NOWHERE}
+        wholes = {self._buffer(one.whole): self.plan.buffers[one.part].bytes for one in loop.slices}
+        sizes, places = [], []
+        for slot in sorted({*used, *wholes}):
+            kind, what = keys[slot]
+            size = what if kind == "size" else wholes.get(slot, self.plan.buffers[what].bytes)
+            if name in axes_of(size):
+                usual = self._slot(("size", cut.usual(size, name)))
+                if kind == "size":
+                    sizes.append((slot, usual, self._slot(("size", cut.last(size, name)))))
+                else:
+                    places.append((slot, usual))
+        return loops.Cut(self._slot(("size", cut.parts(name))), self._slot(("words", 0)), sizes, places)
 
     def _carry(self, one: Carried) -> loops.Carry:
         even, odd = (self._buffer(name) for name in one.spare or (None, None))
@@ -269,6 +291,8 @@ class Program:
         for (kind, what), slot in self._slots.items():
             if kind == "buffer":
                 frame[slot] = arrays[what].ctypes.data if what in arrays else 0
+            elif kind == "words":
+                frame[slot] = len(frame)
             elif axes_of(what) <= sizes.keys():
                 frame[slot] = resolve(what, sizes)
         return frame

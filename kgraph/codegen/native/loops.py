@@ -1,10 +1,15 @@
 """Loops in a compiled plan: the same steps again and again, on addresses that move.
 
     i64 kg_loop(i64 *record, i64 *frame, i64 threads)       what `kg_run` returns for the step that failed, or 0
+    i64 kg_loop_steps(i64 *record, i64 *frame, i64 threads) the same, in one part
+    i64 kg_loop_part(i64 *args, i64 begin, i64 end)         the task of these parts; args: record and frame
 
 Before each step of a loop the addresses that move are set: a slice of an array lies at base + step * stride. What is
 carried is read where the step before has written it. It is written in turn to two places, or, if each step's value is
 kept, to a slice; after the last step it is copied to where the result of the loop shall be.
+
+A loop whose samples do not know each other is cut in parts, which threads share. Each has a frame of its own, a copy in
+which sizes are those of the part, and addresses where it begins.
 """
 
 from __future__ import annotations
@@ -16,13 +21,16 @@ from llvmlite import ir
 
 from kgraph.codegen.native import emit
 from kgraph.codegen.native.emit import I1, I8, I64, PTR, VOID, at, number
+from kgraph.codegen.native.pool import PARALLEL
 
-LOOP = "kg_loop"
+LOOP, _STEPWISE, _PART = "kg_loop", "kg_loop_steps", "kg_loop_part"
 HEAD = (
     4  # words of a record before its own: 0 in place of a task, the slot of the count, steps inside, words that follow
 )
-_STEPS, _REVERSE, _CONDITION, _WANTED, _MOVES, _CARRIES, _OWN = range(7)
+_STEPS, _REVERSE, _CONDITION, _WANTED, _MOVES, _CARRIES, _CUT, _OWN = range(8)
 _MOVE, _CARRY = 3, 7  # words of each
+_PARTS, _LENGTH, _SIZES, _PLACES, _CUT_OWN = range(5)  # of what says how a loop is cut
+_SIZE, _PLACE = 3, 2
 NOWHERE = -1
 
 
@@ -56,30 +64,98 @@ class Carry:
         return self.read, self.written, self.first, self.one, self.other, self.result, self.size
 
 
+@dataclass(frozen=True)
+class Cut:
+    """How a loop is cut in parts; all numbers are slots of the frame."""
+
+    parts: int  # of how many there are
+    length: int  # of how many words a frame has
+    sizes: Sequence[tuple[int, int, int]]  # sizes, what they are in all parts but the last, and in that one
+    places: Sequence[tuple[int, int]]  # addresses, and how many bytes on the next part begins
+
+    @property
+    def words(self) -> list[int]:
+        own = [self.parts, self.length, len(self.sizes), len(self.places)]
+        return own + [word for one in (*self.sizes, *self.places) for word in one]
+
+
 def head(
     count: int, total: int, code: Sequence[int], steps: int, moves: Sequence[Move], carries: Sequence[Carry],
-    reverse: bool = False, condition: int = NOWHERE, wanted: bool = True,
+    reverse: bool = False, condition: int = NOWHERE, wanted: bool = True, cut: Cut | None = None,
 ) -> list[int]:  # fmt: skip
     """The record of a loop. count: a slot; total: all steps inside; code and steps: as for `kg_run`.
 
     condition: the slot with the address of a boolean that must be as wanted for another step to be done.
     """
-    own = [steps, int(reverse), condition, int(wanted), len(moves), len(carries)]
+    parts = cut.words if cut else []
+    own = [steps, int(reverse), condition, int(wanted), len(moves), len(carries), len(parts)]
     own += [word for move in moves for word in move.words]
     own += [word for carry in carries for word in carry.words]
+    own += parts
     return [0, count, total, len(own) + len(code), *own, *code]
 
 
 def emit_loops(module: ir.Module, run: str) -> None:
-    """Add `kg_loop` to a module; run: the name of `kg_run`."""
+    """Add `kg_loop` to a module that has the pool; run: the name of `kg_run`."""
+    _emit_stepwise(module, run)
+    _emit_part(module)
     made, build = emit.function(module, LOOP, I64, [PTR, PTR, I64])
+    record, frame, threads = made.args
+    with build.if_then(emit.not_zero(build, emit.load(build, at(build, record, HEAD + _CUT)))):
+        parts = _held(build, frame, emit.load(build, at(build, _cut_of(build, record), _PARTS)))
+        with build.if_then(build.icmp_signed(">", parts, number(1))):
+            args = emit.space(build, 2)
+            for place, value in enumerate((record, frame)):
+                emit.store(build, build.ptrtoint(value, I64), at(build, args, place))
+            task = build.ptrtoint(module.globals[_PART], I64)
+            build.ret(emit.call(build, PARALLEL, I64, task, args, parts, number(1), threads))
+    build.ret(emit.call(build, _STEPWISE, I64, record, frame, threads))
+
+
+def _cut_of(build: ir.IRBuilder, record: ir.Value) -> ir.Value:
+    """Where a record says how the loop is cut."""
+    own = at(build, record, HEAD)
+    moves, carries = (emit.load(build, at(build, own, word)) for word in (_MOVES, _CARRIES))
+    words = build.add(build.mul(moves, number(_MOVE)), build.mul(carries, number(_CARRY)))
+    return at(build, at(build, own, _OWN), words)
+
+
+def _emit_part(module: ir.Module) -> None:
+    """Parts of a loop, one after the other. No step in them may refuse input."""
+    made, build = emit.function(module, _PART, I64, [PTR, I64, I64])
+    args, begin, end = made.args
+    record, frame = (build.inttoptr(emit.load(build, at(build, args, place)), PTR) for place in range(2))
+    cut = _cut_of(build, record)
+    parts, length, sizes, places = (emit.load(build, at(build, cut, word)) for word in range(_CUT_OWN))
+    table = at(build, cut, _CUT_OWN)
+    words = _held(build, frame, length)
+    own = build.alloca(I64, words)
+    final = build.sub(_held(build, frame, parts), number(1))
+    with emit.loop(build, begin, end) as part:
+        size = build.mul(words, number(8))
+        emit.call(build, "llvm.memcpy.p0.p0.i64", VOID, own, frame, size, number(0, I1))
+        with emit.loop(build, number(0), sizes) as k:
+            slot, usual, last = _fields(build, table, k, _SIZE)
+            chosen = build.select(build.icmp_signed("==", part, final), last, usual)
+            emit.store(build, _held(build, frame, chosen), at(build, own, slot))
+        moved = at(build, table, build.mul(sizes, number(_SIZE)))
+        with emit.loop(build, number(0), places) as k:
+            slot, stride = _fields(build, moved, k, _PLACE)
+            place = build.add(_held(build, frame, slot), build.mul(part, _held(build, frame, stride)))
+            emit.store(build, place, at(build, own, slot))
+        emit.call(build, _STEPWISE, I64, record, own, number(1))
+    build.ret(number(0))
+
+
+def _emit_stepwise(module: ir.Module, run: str) -> None:
+    made, build = emit.function(module, _STEPWISE, I64, [PTR, PTR, I64])
     record, frame, threads = made.args
     count = _held(build, frame, emit.load(build, at(build, record, 1)))
     own = at(build, record, HEAD)
-    steps, reverse, condition, wanted, moves, carries = (emit.load(build, at(build, own, k)) for k in range(_OWN))
+    steps, reverse, condition, wanted, moves, carries, cut = (emit.load(build, at(build, own, k)) for k in range(_OWN))
     moving = at(build, own, _OWN)
     carried = at(build, moving, build.mul(moves, number(_MOVE)))
-    code = at(build, carried, build.mul(carries, number(_CARRY)))
+    code = at(build, carried, build.add(build.mul(carries, number(_CARRY)), cut))
     _start(build, frame, carried, carries)
     done = made.append_basic_block("ended")
     with emit.loop(build, number(0), count) as index:

@@ -37,6 +37,7 @@ class Loop:
     reverse: bool = False
     condition: int = loops.NOWHERE  # slot of the address of a boolean
     wanted: bool = True  # what that must be for another step
+    cut: loops.Cut | None = None  # in parts that threads share
 
     @property
     def total(self) -> int:
@@ -46,7 +47,7 @@ class Loop:
     def words(self) -> list[int]:
         """The record."""
         code, size = _words(self.steps), len(self.steps)
-        options = (self.moves, self.carries, self.reverse, self.condition, self.wanted)
+        options = (self.moves, self.carries, self.reverse, self.condition, self.wanted, self.cut)
         return loops.head(self.count, self.total, code, size, *options)
 
 

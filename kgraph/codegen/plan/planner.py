@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kgraph.codegen.plan.cut import sample_axis
 from kgraph.codegen.plan.in_place import in_place, overlaid
 from kgraph.codegen.plan.results import stored_by, types_of, viewed, with_results_of_their_own
 from kgraph.codegen.plan.steps import Buffer, Carried, Loop, Plan, Slice, Step, says_as_much
@@ -328,10 +329,12 @@ class _Planner:
             alone = [name for name in alone if name != new[number]]  # another that carries it too reads the same memory
             handed.append(Carried(scope + one, target, self.at(argument), spare, results.get(number)))
         condition = scope + inputs.carried[0] if node.attrs["guarded"] else None
+        cut = self.tile is not None and not condition  # a GPU does each step with all its threads
+        samples = sample_axis(self.made, body, carried, inside.steps, inside.at) if cut else None
         self.steps.append(
             Loop(
                 tuple(inside.steps), node.attrs["length"], node.name, tuple(slices), tuple(handed),
-                node.attrs["reverse"], condition,
+                node.attrs["reverse"], condition, samples=samples,
             )
         )  # fmt: skip
 

@@ -79,6 +79,7 @@ class Loop:
     reverse: bool = False
     condition: str | None = None
     wanted: bool = True
+    samples: str | None = None  # the axis along which it is cut in parts, each of which does all its steps
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -154,6 +155,9 @@ class Plan:
                 number = self._note(step.steps, number, spans)
                 inside = [name for one in flat(step.steps) for name in one.uses]
                 again = [name for name in inside if name in spans and spans[name][0] <= begin]
+                if step.samples:  # no part of it knows how far others are
+                    again = inside
+                    self._touch(inside, begin, spans)
                 self._touch((*step.uses, *again), number, spans)
                 number += 1
         return number
@@ -161,4 +165,5 @@ class Plan:
     def _touch(self, names: Iterable[str], number: int, spans: dict[str, tuple[int, int]]) -> None:
         for name in names:
             if self.buffers[name].place == "arena":
-                spans[name] = (spans.get(name, (number, 0))[0], number)
+                begin, end = spans.get(name, (number, number))
+                spans[name] = (min(begin, number), max(end, number))
