@@ -35,11 +35,26 @@ def one_block(text: Source, block: Block) -> None:
             write(text, *block.stores)
             text(*(f"{one.name} = {summed(one)}" for one in block.accumulators))
     elif isinstance(block, Sweep):
-        with text.loops(list(block.loops)):
+        with in_bands(text, block) if block.band else text.loops(list(block.loops)):
             text(*block.lines)
             write(text, *block.stores)
     else:
         find(text, block)
+
+
+@contextmanager
+def in_bands(text: Source, block: Sweep) -> Iterator[None]:
+    """The loops, for one band of the last of them after the other: what depends on that one alone stays in registers.
+
+    The pieces have a length that LLVM knows, so that each becomes one vector.
+    """
+    *around, last = block.loops
+    with (
+        text.block(f"for band in range(0, {last.extent}, {block.band}):"),
+        text.loops(around),
+        text.block(f"for {last.name} in range(band, band + {block.band}):"),
+    ):
+        yield
 
 
 def summed(one: Accumulator) -> str:

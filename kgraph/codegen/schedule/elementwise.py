@@ -8,10 +8,13 @@ from math import prod
 from kgraph.codegen.schedule.kernel import Kernel, Lines, Nest, Sweep
 from kgraph.codegen.schedule.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread
 from kgraph.codegen.schedule.turning import turned
+from kgraph.codegen.schedule.values import Values
 from kgraph.index import Loop
 from kgraph.sizes import product
 
 SHORT = 64  # elements of an inner loop that another is put around
+BAND = 16  # elements of a row whose operands stay in registers while others of them go by
+MOST_KEPT = 20  # registers for these
 
 
 def elementwise(task: Task, in_tiles: bool = False) -> Kernel:
@@ -36,10 +39,29 @@ def elementwise(task: Task, in_tiles: bool = False) -> Kernel:
     loops = renamed_loops(loops, task)
     if len(loops) <= 1:
         return task.kernel(Nest(tuple(loops), (Lines(lines, stores),)), extent, CHUNK, values.stems)
-    inner = _inner(loops) if in_tiles else 1
+    band = _band(loops, values) if in_tiles else 0
+    inner = 2 if band else _inner(loops) if in_tiles else 1
     rows = product(size for size in (kind.shape[axis] for group in groups[:-inner] for axis in group))
-    nest = Nest(tuple(loops[:-inner]), (Sweep(tuple(loops[-inner:]), lines, stores),))
+    nest = Nest(tuple(loops[:-inner]), (Sweep(tuple(loops[-inner:]), lines, stores, band),))
     return task.kernel(nest, rows, CHUNK // prod(estimate(loop.extent) for loop in loops[-inner:]), values.stems)
+
+
+def _band(loops: Sequence[Loop], values: Values) -> int:
+    """How long the pieces of the last loop are, around the one before it; 0 where that gains nothing.
+
+    It does where many operands are rows that repeat along the loop before: the kernels of a convolution by channels.
+    """
+    before, last = loops[-2:]
+    if (
+        len(loops) < 3
+        or not isinstance(last.extent, int)
+        or last.extent % BAND
+        or {before.name, last.name} & values.opaque
+    ):
+        return 0
+    walked = [{atom.name for atom, _ in load.position.terms if isinstance(atom, Loop)} for load in set(values.plain)]
+    repeated = sum(last.name in names and before.name not in names for names in walked)
+    return BAND if len(walked) < 2 * repeated <= 2 * MOST_KEPT and repeated > 4 else 0
 
 
 def _inner(loops: Sequence[Loop]) -> int:

@@ -75,6 +75,7 @@ class Sweep:
     loops: tuple[Loop, ...]
     lines: tuple[str, ...]
     stores: tuple[Store, ...]
+    band: int = 0  # where the last loop is cut in pieces this long, each of which goes through the others
 
 
 Block = Lines | Fold | Find | Sweep
