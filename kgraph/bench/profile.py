@@ -7,7 +7,7 @@ a whole call may take longer than their sum.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -74,7 +74,7 @@ def profile_of(case: Case, mode: str, threads: int, seconds: float) -> Profile:
     kernels = []
     run = runtime().run
     counted: set[str] = set()
-    for step in program.plan.steps:
+    for step in uncut(program.plan).steps:
         call = partial(run, program.code_of([step]), 1, frame, threads)
         sample = sample_of(call, seconds)
         done, moved = counts(program.plan, step, sizes, counted), touched(program.plan, step, sizes)
@@ -89,9 +89,20 @@ def sample_of(call: Any, seconds: float) -> Sample:
     return Sample(tuple(one_turn(call, count, seconds)), count)
 
 
+def uncut(plan: Plan) -> Plan:
+    """The plan with each of its steps done for all samples at once."""
+    steps = [
+        one
+        for step in plan.steps
+        for one in (step.steps if isinstance(step, Loop) and step.cut is plan.cut else [step])
+    ]
+    return replace(plan, steps=steps) if plan.cut else plan
+
+
 def frame_of(program: Program, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]) -> tuple[np.ndarray, list[Any]]:
     """The addresses and sizes that kernels read, with memory for all values in between, and what owns that memory."""
-    plan, frame, found = program.plan, program._frame(sizes), layout(program.plan, sizes)
+    plan, frame = uncut(program.plan), program._frame(sizes)
+    found = layout(plan, sizes)
     arena = aligned(found.size)
     given = dict(zip(map(plan.root, plan.graph.inputs), inputs, strict=True))
     owned: list[Any] = [arena]

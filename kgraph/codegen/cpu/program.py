@@ -13,7 +13,7 @@ import numpy as np
 from kgraph import config
 from kgraph.codegen.cpu import jit, printer
 from kgraph.codegen.cpu.packing import native_packer
-from kgraph.codegen.native import loops, runner
+from kgraph.codegen.native import cuts, loops, runner
 from kgraph.codegen.native.contexts import MOST_SIZES, Context, Contexts, aligned
 from kgraph.codegen.native.epoch import Given, Job
 from kgraph.codegen.native.host import tile_shape
@@ -21,13 +21,12 @@ from kgraph.codegen.native.objects import lock
 from kgraph.codegen.native.runner import encode, failure
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.native.table import MOST_TENSORS, Change, Table, Tensor, Weights
-from kgraph.codegen.plan import cut
 from kgraph.codegen.plan.effort import nanoseconds
 from kgraph.codegen.plan.layout import layout
 from kgraph.codegen.plan.planner import plan
 from kgraph.codegen.plan.refusal import refusal
 from kgraph.codegen.plan.show import line_above, shown_source
-from kgraph.codegen.plan.steps import Carried, Loop, Plan, Step, flat
+from kgraph.codegen.plan.steps import Carried, Cut, Loop, Plan, Step, flat
 from kgraph.codegen.schedule.kernel import Kernel
 from kgraph.errors import ArgumentError, RangeError
 from kgraph.ir import Graph
@@ -106,26 +105,32 @@ class Program:
         carries = [self._carry(one) for one in loop.carried]
         steps = [self._record(step, addresses) for step in loop.steps]
         count, condition = self._slot(("size", loop.count)), self._buffer(loop.condition)
-        parts = self._cut(loop, steps, carries) if loop.samples else None
+        parts = self._cut(loop, loop.cut, steps, carries) if loop.cut else None
         return runner.Loop(count, steps, moves, carries, loop.reverse, condition, loop.wanted, parts)
 
-    def _cut(self, loop: Loop, steps: Sequence[Any], carries: Sequence[loops.Carry]) -> loops.Cut:
+    def _cut(self, loop: Loop, cut: Cut, steps: Sequence[Any], carries: Sequence[loops.Carry]) -> cuts.Cut:
         """How a loop's samples are shared: what in a frame is another in each part."""
-        name, keys = loop.samples or "", {slot: key for key, slot in self._slots.items()}
+        keys, buffers = {slot: key for key, slot in self._slots.items()}, self.plan.buffers
         used = {slot for step in steps for slot in (step.extent, *step.arguments)}
         used |= {slot for carry in carries for slot in carry.words if slot != loops.NOWHERE}
-        wholes = {self._buffer(one.whole): self.plan.buffers[one.part].bytes for one in loop.slices}
-        sizes, places = [], []
+        wholes = {self._buffer(one.whole): buffers[one.part].bytes for one in loop.slices}
+        sizes, places, locals_ = [], [], []
         for slot in sorted({*used, *wholes}):
             kind, what = keys[slot]
-            size = what if kind == "size" else wholes.get(slot, self.plan.buffers[what].bytes)
-            if name in axes_of(size):
-                usual = self._slot(("size", cut.usual(size, name)))
+            size = what if kind == "size" else wholes.get(slot, buffers[what].bytes)
+            if kind == "buffer" and cut.has_rooms and buffers[what].place == "arena":
+                locals_.append(slot)
+            elif cut.axis in axes_of(size):
+                usual = self._slot(("size", cut.usual(size)))
                 if kind == "size":
-                    sizes.append((slot, usual, self._slot(("size", cut.last(size, name)))))
+                    sizes.append((slot, usual, self._slot(("size", cut.last(size)))))
                 else:
                     places.append((slot, usual))
-        return loops.Cut(self._slot(("size", cut.parts(name))), self._slot(("words", 0)), sizes, places)
+        own = self._slot(("size", cut.parts)), self._slot(("words", 0)), sizes, places
+        if not cut.has_rooms:
+            return cuts.Cut(*own)
+        doors = [self._slot(("door", number)) for number in range(self.threads)]  # one after the other
+        return cuts.Cut(*own, locals_, doors[0], len(doors), self._slot(("room", 0)))
 
     def _carry(self, one: Carried) -> loops.Carry:
         even, odd = (self._buffer(name) for name in one.spare or (None, None))
@@ -269,8 +274,10 @@ class Program:
         return self._contexts.take(known[1]) or self._context(known[0], sizes)
 
     def _context(self, key: np.ndarray, sizes: Mapping[str, int]) -> Context:
-        found, graph = layout(self.plan, sizes), self.plan.graph
+        found, graph = layout(self.plan, sizes, self.threads), self.plan.graph
         frame, arena = self._frame(sizes), aligned(found.size)
+        if self.plan.cut:
+            frame[self._slots["room", 0]] = found.room
         for name, offset in found.offsets.items():
             frame[self._slots["buffer", name]] = arena.ctypes.data + offset
         shapes = [dim for name in graph.outputs for dim in resolve(graph[name].tensor.shape, sizes)]
@@ -293,7 +300,7 @@ class Program:
                 frame[slot] = arrays[what].ctypes.data if what in arrays else 0
             elif kind == "words":
                 frame[slot] = len(frame)
-            elif axes_of(what) <= sizes.keys():
+            elif kind in ("size", "stride") and axes_of(what) <= sizes.keys():
                 frame[slot] = resolve(what, sizes)
         return frame
 

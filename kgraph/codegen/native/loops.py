@@ -2,14 +2,12 @@
 
     i64 kg_loop(i64 *record, i64 *frame, i64 threads)       what `kg_run` returns for the step that failed, or 0
     i64 kg_loop_steps(i64 *record, i64 *frame, i64 threads) the same, in one part
-    i64 kg_loop_part(i64 *args, i64 begin, i64 end)         the task of these parts; args: record and frame
 
 Before each step of a loop the addresses that move are set: a slice of an array lies at base + step * stride. What is
 carried is read where the step before has written it. It is written in turn to two places, or, if each step's value is
 kept, to a slice; after the last step it is copied to where the result of the loop shall be.
 
-A loop whose samples do not know each other is cut in parts, which threads share. Each has a frame of its own, a copy in
-which sizes are those of the part, and addresses where it begins.
+A loop whose samples do not know each other is cut in parts (cuts.py), which threads share.
 """
 
 from __future__ import annotations
@@ -20,17 +18,15 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from kgraph.codegen.native import emit
+from kgraph.codegen.native.cuts import Cut, emit_part, emit_parts, fields, held
 from kgraph.codegen.native.emit import I1, I8, I64, PTR, VOID, at, number
-from kgraph.codegen.native.pool import PARALLEL
 
-LOOP, _STEPWISE, _PART = "kg_loop", "kg_loop_steps", "kg_loop_part"
+LOOP, _STEPWISE, _CUT_OF = "kg_loop", "kg_loop_steps", "kg_loop_cut"
 HEAD = (
     4  # words of a record before its own: 0 in place of a task, the slot of the count, steps inside, words that follow
 )
 _STEPS, _REVERSE, _CONDITION, _WANTED, _MOVES, _CARRIES, _CUT, _OWN = range(8)
 _MOVE, _CARRY = 3, 7  # words of each
-_PARTS, _LENGTH, _SIZES, _PLACES, _CUT_OWN = range(5)  # of what says how a loop is cut
-_SIZE, _PLACE = 3, 2
 NOWHERE = -1
 
 
@@ -64,21 +60,6 @@ class Carry:
         return self.read, self.written, self.first, self.one, self.other, self.result, self.size
 
 
-@dataclass(frozen=True)
-class Cut:
-    """How a loop is cut in parts; all numbers are slots of the frame."""
-
-    parts: int  # of how many there are
-    length: int  # of how many words a frame has
-    sizes: Sequence[tuple[int, int, int]]  # sizes, what they are in all parts but the last, and in that one
-    places: Sequence[tuple[int, int]]  # addresses, and how many bytes on the next part begins
-
-    @property
-    def words(self) -> list[int]:
-        own = [self.parts, self.length, len(self.sizes), len(self.places)]
-        return own + [word for one in (*self.sizes, *self.places) for word in one]
-
-
 def head(
     count: int, total: int, code: Sequence[int], steps: int, moves: Sequence[Move], carries: Sequence[Carry],
     reverse: bool = False, condition: int = NOWHERE, wanted: bool = True, cut: Cut | None = None,
@@ -97,60 +78,29 @@ def head(
 
 def emit_loops(module: ir.Module, run: str) -> None:
     """Add `kg_loop` to a module that has the pool; run: the name of `kg_run`."""
+    _emit_cut_of(module)
     _emit_stepwise(module, run)
-    _emit_part(module)
+    emit_part(module, _CUT_OF, _STEPWISE)
     made, build = emit.function(module, LOOP, I64, [PTR, PTR, I64])
     record, frame, threads = made.args
     with build.if_then(emit.not_zero(build, emit.load(build, at(build, record, HEAD + _CUT)))):
-        parts = _held(build, frame, emit.load(build, at(build, _cut_of(build, record), _PARTS)))
-        with build.if_then(build.icmp_signed(">", parts, number(1))):
-            args = emit.space(build, 2)
-            for place, value in enumerate((record, frame)):
-                emit.store(build, build.ptrtoint(value, I64), at(build, args, place))
-            task = build.ptrtoint(module.globals[_PART], I64)
-            build.ret(emit.call(build, PARALLEL, I64, task, args, parts, number(1), threads))
+        emit_parts(build, record, emit.call(build, _CUT_OF, PTR, record), frame, threads)
     build.ret(emit.call(build, _STEPWISE, I64, record, frame, threads))
 
 
-def _cut_of(build: ir.IRBuilder, record: ir.Value) -> ir.Value:
+def _emit_cut_of(module: ir.Module) -> None:
     """Where a record says how the loop is cut."""
-    own = at(build, record, HEAD)
+    made, build = emit.function(module, _CUT_OF, PTR, [PTR])
+    own = at(build, made.args[0], HEAD)
     moves, carries = (emit.load(build, at(build, own, word)) for word in (_MOVES, _CARRIES))
     words = build.add(build.mul(moves, number(_MOVE)), build.mul(carries, number(_CARRY)))
-    return at(build, at(build, own, _OWN), words)
-
-
-def _emit_part(module: ir.Module) -> None:
-    """Parts of a loop, one after the other. No step in them may refuse input."""
-    made, build = emit.function(module, _PART, I64, [PTR, I64, I64])
-    args, begin, end = made.args
-    record, frame = (build.inttoptr(emit.load(build, at(build, args, place)), PTR) for place in range(2))
-    cut = _cut_of(build, record)
-    parts, length, sizes, places = (emit.load(build, at(build, cut, word)) for word in range(_CUT_OWN))
-    table = at(build, cut, _CUT_OWN)
-    words = _held(build, frame, length)
-    own = build.alloca(I64, words)
-    final = build.sub(_held(build, frame, parts), number(1))
-    with emit.loop(build, begin, end) as part:
-        size = build.mul(words, number(8))
-        emit.call(build, "llvm.memcpy.p0.p0.i64", VOID, own, frame, size, number(0, I1))
-        with emit.loop(build, number(0), sizes) as k:
-            slot, usual, last = _fields(build, table, k, _SIZE)
-            chosen = build.select(build.icmp_signed("==", part, final), last, usual)
-            emit.store(build, _held(build, frame, chosen), at(build, own, slot))
-        moved = at(build, table, build.mul(sizes, number(_SIZE)))
-        with emit.loop(build, number(0), places) as k:
-            slot, stride = _fields(build, moved, k, _PLACE)
-            place = build.add(_held(build, frame, slot), build.mul(part, _held(build, frame, stride)))
-            emit.store(build, place, at(build, own, slot))
-        emit.call(build, _STEPWISE, I64, record, own, number(1))
-    build.ret(number(0))
+    build.ret(at(build, at(build, own, _OWN), words))
 
 
 def _emit_stepwise(module: ir.Module, run: str) -> None:
     made, build = emit.function(module, _STEPWISE, I64, [PTR, PTR, I64])
     record, frame, threads = made.args
-    count = _held(build, frame, emit.load(build, at(build, record, 1)))
+    count = held(build, frame, emit.load(build, at(build, record, 1)))
     own = at(build, record, HEAD)
     steps, reverse, condition, wanted, moves, carries, cut = (emit.load(build, at(build, own, k)) for k in range(_OWN))
     moving = at(build, own, _OWN)
@@ -160,15 +110,15 @@ def _emit_stepwise(module: ir.Module, run: str) -> None:
     done = made.append_basic_block("ended")
     with emit.loop(build, number(0), count) as index:
         with build.if_then(build.icmp_signed("!=", condition, number(NOWHERE))):
-            flag = emit.load(build, build.inttoptr(_held(build, frame, condition), PTR), I8)
+            flag = emit.load(build, build.inttoptr(held(build, frame, condition), PTR), I8)
             is_true = build.zext(build.icmp_signed("!=", flag, number(0, I8)), I64)
             with build.if_then(build.icmp_signed("!=", is_true, wanted)):
                 build.branch(done)
         back = build.sub(build.sub(count, number(1)), index)
         step = build.select(emit.not_zero(build, reverse), back, index)
         with emit.loop(build, number(0), moves) as k:
-            slot, base, stride = _fields(build, moving, k, _MOVE)
-            place = build.add(_held(build, frame, base), build.mul(step, _held(build, frame, stride)))
+            slot, base, stride = fields(build, moving, k, _MOVE)
+            place = build.add(held(build, frame, base), build.mul(step, held(build, frame, stride)))
             emit.store(build, place, at(build, frame, slot))
         status = emit.call(build, run, I64, code, steps, frame, threads)
         emit.leave_if(build, emit.not_zero(build, status), status)
@@ -176,38 +126,29 @@ def _emit_stepwise(module: ir.Module, run: str) -> None:
     build.branch(done)
     build.position_at_end(done)
     with emit.loop(build, number(0), carries) as k:
-        read, _, _, _, _, result, size = _fields(build, carried, k, _CARRY)
+        read, _, _, _, _, result, size = fields(build, carried, k, _CARRY)
         with build.if_then(build.icmp_signed("!=", result, number(NOWHERE))):
-            places = [build.inttoptr(_held(build, frame, slot), PTR) for slot in (result, read)]
-            emit.call(build, "llvm.memmove.p0.p0.i64", VOID, *places, _held(build, frame, size), number(0, I1))
+            places = [build.inttoptr(held(build, frame, slot), PTR) for slot in (result, read)]
+            emit.call(build, "llvm.memmove.p0.p0.i64", VOID, *places, held(build, frame, size), number(0, I1))
     build.ret(number(0))
 
 
 def _start(build: ir.IRBuilder, frame: ir.Value, carried: ir.Value, count: ir.Value) -> None:
     with emit.loop(build, number(0), count) as k:
-        read, written, first, one, _, _, _ = _fields(build, carried, k, _CARRY)
-        emit.store(build, _held(build, frame, first), at(build, frame, read))
+        read, written, first, one, _, _, _ = fields(build, carried, k, _CARRY)
+        emit.store(build, held(build, frame, first), at(build, frame, read))
         with build.if_then(build.icmp_signed("!=", one, number(NOWHERE))):
-            emit.store(build, _held(build, frame, one), at(build, frame, written))
+            emit.store(build, held(build, frame, one), at(build, frame, written))
 
 
 def _pass_on(build: ir.IRBuilder, frame: ir.Value, carried: ir.Value, count: ir.Value) -> None:
     """What a step has written is what the next one reads."""
     with emit.loop(build, number(0), count) as k:
-        read, written, *_ = _fields(build, carried, k, _CARRY)
-        emit.store(build, _held(build, frame, written), at(build, frame, read))
+        read, written, *_ = fields(build, carried, k, _CARRY)
+        emit.store(build, held(build, frame, written), at(build, frame, read))
     with emit.loop(build, number(0), count) as k:
-        _, written, _, one, other, _, _ = _fields(build, carried, k, _CARRY)
-        last = _held(build, frame, written)
+        _, written, _, one, other, _, _ = fields(build, carried, k, _CARRY)
+        last = held(build, frame, written)
         with build.if_then(build.icmp_signed("!=", one, number(NOWHERE))):
-            both = build.add(_held(build, frame, one), _held(build, frame, other))
+            both = build.add(held(build, frame, one), held(build, frame, other))
             emit.store(build, build.sub(both, last), at(build, frame, written))
-
-
-def _held(build: ir.IRBuilder, frame: ir.Value, slot: ir.Value) -> ir.Value:
-    return emit.load(build, at(build, frame, slot))
-
-
-def _fields(build: ir.IRBuilder, table: ir.Value, index: ir.Value, words: int) -> list[ir.Value]:
-    here = at(build, table, build.mul(index, number(words)))
-    return [emit.load(build, at(build, here, k)) for k in range(words)]

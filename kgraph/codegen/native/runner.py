@@ -17,6 +17,7 @@ import numpy as np
 from llvmlite import ir
 
 from kgraph.codegen.native import emit, loops
+from kgraph.codegen.native.cuts import Cut
 from kgraph.codegen.native.emit import I64, PTR, at, number
 from kgraph.codegen.native.pool import PARALLEL
 
@@ -37,7 +38,7 @@ class Loop:
     reverse: bool = False
     condition: int = loops.NOWHERE  # slot of the address of a boolean
     wanted: bool = True  # what that must be for another step
-    cut: loops.Cut | None = None  # in parts that threads share
+    cut: Cut | None = None  # in parts that threads share
 
     @property
     def total(self) -> int:

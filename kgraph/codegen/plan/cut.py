@@ -1,43 +1,65 @@
-"""Loops whose samples do not know each other: each thread does all steps of its part of the batch.
+"""Work on samples that do not know each other, cut along the batch: each thread does all steps of its part.
 
-Between steps nobody waits for anybody then, and what a part carries stays in the caches of one core. A part has a fixed
-number of samples, so results do not depend on the number of threads.
+Between steps nobody waits for anybody then, and what a step leaves for the next stays in the caches of one core. So are
+loops cut, and whole forward passes in which samples leave much to the next step, such as those of images. A part has a
+fixed number of samples, so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from kgraph.codegen.plan.steps import Loop, Plan, Step
-from kgraph.codegen.schedule.kernel import Check
+from kgraph.codegen.plan.steps import Cut, Loop, Plan, Step
+from kgraph.codegen.schedule.kernel import Check, Pack
 from kgraph.ir import Graph, Node
 from kgraph.op import OPS
-from kgraph.sizes import Dim, Shape, axes_of, axis, substitute
+from kgraph.sizes import Dim, Shape, axes_of, axis, resolve, substitute
 from kgraph.types import TensorType
 
-SAMPLES = 16  # of a part: a tile's rows and a few
+SAMPLES = 16  # of a part of a loop: a tile's rows and a few
+LEAST = 1 << 14  # bytes that a sample must leave in memory, for a forward pass to be cut
+ROOM = 1 << 19  # bytes that the samples of a part may leave there together: they stay in the second cache
 KINDS = ("map", "contract", "reduce", "move")  # of ops that may leave samples apart
 
 
-def sample_axis(
+def cut_of_loop(
     plan: Plan, body: Graph, carried: int, steps: Iterable[Step | Loop], at: Callable[[str], str]
-) -> str | None:
-    """The axis of the samples, along which a loop with this body and these steps can be cut; None if it has none.
+) -> Cut | None:
+    """How a loop with this body and these steps is cut; None where its samples depend on each other.
 
     Everything carried or kept begins with that axis, and no sample of any value depends on others. at: in which buffer
     a value of the body lies.
     """
-    first = body[body.inputs[0]].tensor.shape[:1] if carried else ()
+    name = _axis(body, [*body.inputs[:carried], *body.outputs]) if carried else None
+    return Cut(name, SAMPLES, False) if name and _fits(plan, body, steps, at, name) else None
+
+
+def cut_forward(plan: Plan, steps: list[Step | Loop], at: Callable[[str], str]) -> list[Step | Loop]:
+    """The steps of a whole plan, those that compute in parts, where that pays: indices are looked at before."""
+    graph = plan.graph
+    checks = [one for one in steps if isinstance(one, Step) and isinstance(one.kernel.schedule, Check)]
+    others = [one for one in steps if one not in checks]
+    name = None if graph.updates or len(others) < 2 else _axis(graph, [*graph.inputs, *graph.outputs])
+    if name is None or not all(plan.buffers[one].place == "input" for step in checks for one in step.buffers):
+        return steps
+    left = [one.bytes for one in plan.buffers.values() if one.place == "arena"]
+    if axes_of(tuple(left)) != {name} or not _fits(plan, graph, others, at, name):
+        return steps
+    of_a_sample = resolve(sum(left), {name: 1})
+    if of_a_sample < LEAST:
+        return steps
+    cut = Cut(name, max(1, ROOM // of_a_sample), True)
+    return [*checks, Loop(tuple(others), 1, graph.outputs[0], cut=cut)]
+
+
+def _axis(graph: Graph, kept: Sequence[str]) -> str | None:
+    """The axis that all these begin with, where it is one of samples that do not depend on each other."""
+    first = graph[kept[0]].tensor.shape[:1]
     names = axes_of(first)
     if len(names) != 1 or first != (axis(*names),):
         return None
-    kept = [*body.inputs[:carried], *body.outputs]
-    if not all(body[one].tensor.shape[:1] == first for one in kept) or not is_plain(body, first[0]):
-        return None
-    (name,) = names
-    values = {at(node.name): node.tensor.size for node in body if isinstance(node.type, TensorType)}
-    own = {one for one, size in values.items() if one in plan.buffers and plan.buffers[one].elements == size}
-    return name if _fits(plan, steps, own, name) else None
+    alike = all(isinstance(graph[one].type, TensorType) and graph[one].tensor.shape[:1] == first for one in kept)
+    return next(iter(names)) if alike and is_plain(graph, first[0]) else None
 
 
 def is_plain(graph: Graph, count: Dim) -> bool:
@@ -80,32 +102,29 @@ def _keeps_samples(node: Node, operands: list[Shape], count: Dim) -> bool:
             return 0 not in attrs["axes"]
         case "concatenate":
             return bool(attrs["axis"] != 0)
-        case "reshape" | "broadcast_to":
+        case "take":
+            return bool(attrs["axis"] == 0 and operands[0][:1] != (count,))
+        case "reshape" | "broadcast_to" | "windows":
             return True
     kind = OPS[node.op].kind
     return kind == "map" or (kind == "reduce" and 0 not in attrs["axes"])
 
 
-def _fits(plan: Plan, steps: Iterable[Step | Loop], values: set[str], name: str) -> bool:
-    """Whether steps touch nothing that grows with the samples but these values, and refuse no input."""
+def _fits(plan: Plan, graph: Graph, steps: Iterable[Step | Loop], at: Callable[[str], str], name: str) -> bool:
+    """Whether steps touch nothing that grows with the samples but values of the graph, and refuse no input."""
+    sizes = {at(node.name): node.tensor.size for node in graph if isinstance(node.type, TensorType)}
+    values = {one for one, size in sizes.items() if one in plan.buffers and plan.buffers[one].elements == size}
     for step in steps:
         if isinstance(step, Loop) or isinstance(step.kernel.schedule, Check):
             return False
+        if isinstance(step.kernel.schedule, Pack) and _packs_samples(step, step.kernel.schedule, name):
+            values.add(step.buffers[1])
         if any(name in axes_of(plan.buffers[one].elements) and one not in values for one in step.buffers):
             return False
     return True
 
 
-def parts(name: str) -> Dim:
-    """How many parts there are."""
-    return (axis(name) + (SAMPLES - 1)) // SAMPLES
-
-
-def usual(size: Dim, name: str) -> Dim:
-    """A size in every part but the last."""
-    return substitute(size, {name: SAMPLES})
-
-
-def last(size: Dim, name: str) -> Dim:
-    """A size in the last part."""
-    return substitute(size, {name: axis(name) - (parts(name) - 1) * SAMPLES})
+def _packs_samples(step: Step, schedule: Pack, name: str) -> bool:
+    """Whether the panels that a step makes lie sample by sample."""
+    known = dict(zip(step.kernel.sizes, step.sizes, strict=True))
+    return bool(schedule.batch) and substitute(schedule.batch[0].extent, known) == axis(name)

@@ -31,13 +31,19 @@ class Layout:
 
     offsets: dict[str, int]
     size: int
+    room: int  # of the parts of a plan that is cut along the batch, each in its turn
 
 
-def layout(plan: Plan, sizes: Mapping[str, int]) -> Layout:
+def layout(plan: Plan, sizes: Mapping[str, int], threads: int = 1) -> Layout:
     """Place one buffer after the other, each as low as those that live at the same time allow.
 
-    Several orders are tried, until one leaves hardly a gap at the moment when most is alive.
+    Several orders are tried, until one leaves hardly a gap at the moment when most is alive. A plan that is cut has a
+    room for the part at hand of each thread.
     """
+    cut = plan.cut
+    if cut is not None and sizes[cut.axis] > cut.samples:
+        one = layout(plan, {**sizes, cut.axis: cut.samples})
+        return Layout(one.offsets, one.room * min(threads, int(resolve(cut.parts, sizes))), one.room)
     spans = plan.lifetimes()
     room = {name: _aligned(int(resolve(plan.buffers[name].bytes, sizes))) for name in spans}
     least, best = most_alive(spans, room), None
@@ -72,7 +78,8 @@ def _placed(spans: Mapping[str, Span], room: Mapping[str, int], order: Iterable[
                 place = max(place, top)
         offsets[name] = place
         insort(taken, (place, place + size, begin, end))
-    return Layout(offsets, max((offsets[name] + room[name] for name in offsets), default=0))
+    size = max((offsets[name] + room[name] for name in offsets), default=0)
+    return Layout(offsets, size, size)
 
 
 def _aligned(size: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.codegen.plan.cut import sample_axis
+from kgraph.codegen.plan.cut import cut_forward, cut_of_loop
 from kgraph.codegen.plan.in_place import in_place, overlaid
 from kgraph.codegen.plan.results import stored_by, types_of, viewed, with_results_of_their_own
 from kgraph.codegen.plan.steps import Buffer, Carried, Loop, Plan, Slice, Step, says_as_much
@@ -43,7 +43,7 @@ def plan(graph: Graph, tile: Tile | None, threads: int = 1) -> Plan:
     results = copies | {viewed(graph, name) for name in graph.results if name not in copies}
     planner = _Planner(made, graph, tile, dict.fromkeys(results, "result"), copies, threads)
     planner.run()
-    made.steps = planner.steps
+    made.steps = cut_forward(made, planner.steps, planner.at) if tile is not None else planner.steps
     return made
 
 
@@ -329,12 +329,13 @@ class _Planner:
             alone = [name for name in alone if name != new[number]]  # another that carries it too reads the same memory
             handed.append(Carried(scope + one, target, self.at(argument), spare, results.get(number)))
         condition = scope + inputs.carried[0] if node.attrs["guarded"] else None
-        cut = self.tile is not None and not condition  # a GPU does each step with all its threads
-        samples = sample_axis(self.made, body, carried, inside.steps, inside.at) if cut else None
+        cut = None
+        if self.tile is not None and not condition:  # a GPU does each step with all its threads
+            cut = cut_of_loop(self.made, body, carried, inside.steps, inside.at)
         self.steps.append(
             Loop(
                 tuple(inside.steps), node.attrs["length"], node.name, tuple(slices), tuple(handed),
-                node.attrs["reverse"], condition, samples=samples,
+                node.attrs["reverse"], condition, cut=cut,
             )
         )  # fmt: skip
 

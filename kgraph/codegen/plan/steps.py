@@ -9,7 +9,7 @@ import numpy as np
 
 from kgraph.codegen.schedule.kernel import Check, Kernel
 from kgraph.ir import Graph
-from kgraph.sizes import Dim
+from kgraph.sizes import Dim, axis, substitute
 from kgraph.types import numpy_dtype
 
 
@@ -68,6 +68,28 @@ class Carried:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """Parts of the batch that know nothing of each other."""
+
+    axis: str  # of the samples
+    samples: int  # of a part; the last may have fewer
+    has_rooms: bool  # whether what steps leave in the arena is of no use after a part
+
+    @property
+    def parts(self) -> Dim:
+        """How many there are."""
+        return (axis(self.axis) + (self.samples - 1)) // self.samples
+
+    def usual(self, size: Dim) -> Dim:
+        """A size in every part but the last."""
+        return substitute(size, {self.axis: self.samples})
+
+    def last(self, size: Dim) -> Dim:
+        """A size in the last part."""
+        return substitute(size, {self.axis: axis(self.axis) - (self.parts - 1) * self.samples})
+
+
+@dataclass(frozen=True)
 class Loop:
     """Steps done `count` times, as long as the boolean in `condition` is as wanted."""
 
@@ -79,7 +101,7 @@ class Loop:
     reverse: bool = False
     condition: str | None = None
     wanted: bool = True
-    samples: str | None = None  # the axis along which it is cut in parts, each of which does all its steps
+    cut: Cut | None = None  # into parts, each of which does all its steps
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -133,6 +155,12 @@ class Plan:
         return [step for step in flat(self.steps) if isinstance(step, Step)]
 
     @property
+    def cut(self) -> Cut | None:
+        """How all but checks of indices is cut in parts, if it is."""
+        found = [step.cut for step in self.steps if isinstance(step, Loop) and step.cut and step.cut.has_rooms]
+        return found[0] if found else None
+
+    @property
     def checks(self) -> bool:
         """Whether a call may be refused after it has begun."""
         return any(isinstance(step.kernel.schedule, Check) for step in self.kernel_calls)
@@ -155,9 +183,9 @@ class Plan:
                 number = self._note(step.steps, number, spans)
                 inside = [name for one in flat(step.steps) for name in one.uses]
                 again = [name for name in inside if name in spans and spans[name][0] <= begin]
-                if step.samples:  # no part of it knows how far others are
-                    again = inside
-                    self._touch(inside, begin, spans)
+                if step.cut:  # no part of it knows how far others are
+                    again = [] if step.cut.has_rooms else inside
+                    self._touch(again, begin, spans)
                 self._touch((*step.uses, *again), number, spans)
                 number += 1
         return number

@@ -69,7 +69,7 @@ def given(batch: int) -> np.ndarray:
 def test_a_loop_is_cut_where_samples_do_not_know_each_other(case: str) -> None:
     function = {**CUT, **WHOLE}[case]
     f = compiled(function)
-    assert [loop.samples is not None for loop in loops(f)] == [case in CUT]
+    assert [loop.cut is not None for loop in loops(f)] == [case in CUT]
     for batch in BATCHES:
         if batch == 0 and case not in CUT:
             continue  # the mean of no sample
