@@ -29,11 +29,13 @@ from kgraph.initializers import Initializer
 from kgraph.layers import Input, InputSpec, Layer
 from kgraph.layers.input import KerasTensor
 from kgraph.layers.naming import name_scope
+from kgraph.layers.operation import Operation
 from kgraph.losses import Loss
 from kgraph.metrics import Metric
-from kgraph.models import Model, Sequential
+from kgraph.models import Function, Model, Sequential
 from kgraph.optimizers import Optimizer
 from kgraph.regularizers import Regularizer
+from kgraph.stateless import StatelessScope
 from kgraph.transforms import grad, jit, value_and_grad
 from kgraph.variable import Variable
 
@@ -41,13 +43,14 @@ __version__ = "0.1.0"
 
 # Names of the contract that are still to come.
 PLANNED = frozenset((
-    "Function", "Operation", "Quantizer", "StatelessScope", "applications",
+    "Quantizer", "applications",
     "datasets", "distribution", "export", "preprocessing",
     "quantizers", "visualization",
 ))  # fmt: skip
 
 __all__ = [
     "DTypePolicy",
+    "Function",
     "GradientTape",
     "Initializer",
     "Input",
@@ -57,9 +60,11 @@ __all__ = [
     "Loss",
     "Metric",
     "Model",
+    "Operation",
     "Optimizer",
     "Regularizer",
     "Sequential",
+    "StatelessScope",
     "Variable",
     "activations",
     "backend",

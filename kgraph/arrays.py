@@ -69,14 +69,29 @@ def arguments(names: Sequence[str], ranks: Sequence[int], given: Sequence[Any], 
     return list(given)
 
 
+def by_output(names: Sequence[str], value: Any, what: str, partial: bool = False) -> list[Any]:
+    """One value for each output, from a dict by their names or a list in their order.
+
+    partial: a dict may leave outputs out; they get None. ArgumentError for a name that no output has, or for another
+    number of values than outputs.
+    """
+    if isinstance(value, Mapping):
+        unknown = sorted(str(key) for key in value if key not in names)
+        missing = [] if partial else [name for name in names if name not in value]
+        if unknown or missing:
+            wrong = f"{unknown[0]!r} is no output" if unknown else f"{missing[0]!r} is missing"
+            raise ArgumentError(f"{what} goes by the outputs {', '.join(names)}: {wrong}")
+        return [value.get(name) for name in names]
+    if len(value) != len(names):
+        outputs = f"the {len(names)} outputs {', '.join(names)}"
+        raise ArgumentError(f"one {what} for each output is wanted, of {outputs}, and {len(value)} came")
+    return list(value)
+
+
 def for_outputs_of(names: Sequence[str], ranks: Sequence[int], value: Any, what: str) -> list[Any]:
     """One value for each output, from an array, a list or a dict by name; a single output's may be rows in a list."""
     if isinstance(value, Mapping):
-        if value.keys() != set(names):
-            raise ArgumentError(
-                f"a {what} for each of {', '.join(names)} is wanted, and got {', '.join(map(str, value))}"
-            )
-        return [value[name] for name in names]
+        return by_output(names, value, what)
     listed = isinstance(value, (list, tuple))
     if len(names) == 1:
         held = (
@@ -85,9 +100,7 @@ def for_outputs_of(names: Sequence[str], ranks: Sequence[int], value: Any, what:
             and (np.ndim(value[0]) > 0 if _is_array(value[0]) else _rank(value[0]) >= ranks[0])
         )
         return list(value) if held and ranks[0] else [value]
-    if not listed or len(value) != len(names):
-        raise ArgumentError(f"one {what} for each output is wanted, and {len(value) if listed else 1} came")
-    return list(value)
+    return by_output(names, value if listed else [value], what)
 
 
 def _is_array(value: Any) -> bool:

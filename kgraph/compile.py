@@ -7,6 +7,7 @@ from typing import Any
 
 from kgraph import losses as losses_module
 from kgraph import tree
+from kgraph.arrays import by_output
 from kgraph.direct import executable
 from kgraph.errors import ArgumentError
 from kgraph.executable import Definition, Executable, Options
@@ -67,12 +68,5 @@ def _from_function(function: Callable[..., Any], specs: Any, training: bool) -> 
 def _each_output(definition: Definition, value: Any, what: str) -> list[Any]:
     """One value for each output, from one for all, a list, or a dict by output name."""
     names = definition.names
-    if isinstance(value, Mapping):
-        if set(value) != set(names):
-            raise ArgumentError(f"{what}= goes by the outputs {', '.join(names)}, and got {', '.join(map(str, value))}")
-        return [value[name] for name in names]
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        if len(value) != len(names):
-            raise ArgumentError(f"{what}= wants one for each of {len(names)} outputs, and got {len(value)}")
-        return list(value)
-    return [value] * len(names)
+    several = isinstance(value, (Mapping, Sequence)) and not isinstance(value, str)
+    return by_output(names, value, what) if several else [value] * len(names)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kgraph.errors import ArgumentError
+from kgraph.missing import missing
 
 MOST_THREADS = 1 << 16  # that may be asked for: the pool makes fewer, but no count of processors is wrong
 _state: dict[str, object] = {
@@ -103,6 +104,11 @@ def set_dtype_policy(policy: Any) -> None:
     _state["dtype_policy"] = DTypePolicy(getattr(policy, "name", policy)).name
 
 
+def settings() -> tuple[object, ...]:
+    """All that was set here, which layers may read when they are traced."""
+    return tuple(_state.values())
+
+
 def num_threads() -> int:
     """How many threads kernels use: KGRAPH_NUM_THREADS, else the CPUs this process may run on and is given time of.
 
@@ -158,3 +164,7 @@ def dump_dir() -> Path | None:
 def emulate_cuda() -> bool:
     """KGRAPH_CUDA=emulate: run CUDA kernels thread by thread on the CPU, to check them where there is no GPU."""
     return os.environ.get("KGRAPH_CUDA", "") == "emulate"
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("config", name)

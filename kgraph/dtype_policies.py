@@ -7,6 +7,7 @@ from typing import Any
 from kgraph.config import DTypePolicy as DTypePolicy
 from kgraph.config import dtype_policy as dtype_policy
 from kgraph.config import set_dtype_policy as set_dtype_policy
+from kgraph.missing import missing
 from kgraph.types import standard_dtype
 
 
@@ -30,3 +31,7 @@ def serialize(policy: DTypePolicy) -> str:
 def deserialize(config: Any) -> DTypePolicy:
     """The policy that `serialize` described, or a configuration of Keras's."""
     return get(config)
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("dtype_policies", name)

@@ -76,7 +76,7 @@ def match_shape(name: str, kind: TensorType, shape: tuple[int, ...], sizes: dict
 
 def _value(node: Node, arguments: list[Any], sizes: dict[str, int], dtype: str | None) -> Any:
     if node.op == "param":
-        return _wide(node.attrs["variable"].value, dtype)
+        return _wide(node.attrs["variable"].numbers, dtype)
     if node.op == "const":
         return _wide(node.attrs["value"], dtype)
     if node.op == "item":

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, DTypeError, NotTracedError
+from kgraph.missing import missing
 from kgraph.op import FUNCTIONS
 from kgraph.ops import random as draws
 from kgraph.ops.arithmetic import add, cast, multiply
@@ -162,3 +163,7 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     else:
         raise NotTracedError("random.shuffle of a symbol needs ops.argsort, which is not there")
     return take(x, order, place)
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("random", name)

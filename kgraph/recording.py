@@ -16,6 +16,7 @@ class Recorded(Operators, np.ndarray):
     """An array that knows how it was computed. Operators, ops and numpy's functions on it give others."""
 
     symbol: Symbol
+    __hash__ = None  # type: ignore[assignment, misc]  # like other arrays
 
     def __array_finalize__(self, _: Any) -> None:
         """What numpy makes of it by itself, such as a slice, is not recorded."""

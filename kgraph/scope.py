@@ -1,11 +1,11 @@
-"""Which trace is under way: whether functions compute, or become a graph."""
+"""Which trace is under way: whether functions compute, or become a graph; and what stands for state meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 _active: ContextVar[Trace | None] = ContextVar("active", default=None)
 
@@ -48,3 +48,36 @@ def suspended() -> Iterator[None]:
 def active() -> Trace | None:
     """The innermost trace under way."""
     return _active.get()
+
+
+class Standing(Protocol):
+    """Has values that stand for those of variables."""
+
+    losses: list[Any]
+
+    def value_of(self, variable: Any) -> Any:
+        """The value of a variable, or None where nothing stands for it."""
+
+    def add_update(self, update: tuple[Any, Any]) -> None:
+        """Take a variable's new value in the place of the variable."""
+
+    def add_loss(self, loss: Any) -> None:
+        """Take what a layer adds to the loss."""
+
+
+_stands: ContextVar[Standing | None] = ContextVar("stands", default=None)
+
+
+@contextmanager
+def standing(values: Standing) -> Iterator[None]:
+    """Inside the block, these stand for the values of variables when they are read or assigned."""
+    token = _stands.set(values)
+    try:
+        yield
+    finally:
+        _stands.reset(token)
+
+
+def stands() -> Standing | None:
+    """What stands for the values of variables now."""
+    return _stands.get()

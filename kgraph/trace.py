@@ -21,6 +21,7 @@ from kgraph import tree
 from kgraph.errors import DTypeError, GraphError, KGraphError, NotTracedError
 from kgraph.ir import Graph, Node
 from kgraph.op import FUNCTIONS, OPS, Op
+from kgraph.operators import Operators as Operators
 from kgraph.scope import Trace as Trace
 from kgraph.scope import active as active
 from kgraph.scope import suspended as suspended
@@ -48,51 +49,6 @@ class Keep(Protocol):
 
 
 keeping: ContextVar[Keep | None] = ContextVar("keeping", default=None)
-
-
-def _binary(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    return (lambda self, other: FUNCTIONS[name](self, other)), (lambda self, other: FUNCTIONS[name](other, self))
-
-
-class Operators:
-    """Python's operators, as ops. Symbols and variables share them."""
-
-    __add__, __radd__ = _binary("add")
-    __sub__, __rsub__ = _binary("subtract")
-    __mul__, __rmul__ = _binary("multiply")
-    __truediv__, __rtruediv__ = _binary("divide")
-    __floordiv__, __rfloordiv__ = _binary("floor_divide")
-    __mod__, __rmod__ = _binary("mod")
-    __pow__, __rpow__ = _binary("power")
-    __matmul__, __rmatmul__ = _binary("matmul")
-    __and__, __rand__ = _binary("logical_and")
-    __or__, __ror__ = _binary("logical_or")
-    __xor__, __rxor__ = _binary("logical_xor")
-    __lt__, __gt__ = _binary("less")[0], _binary("greater")[0]
-    __le__, __ge__ = _binary("less_equal")[0], _binary("greater_equal")[0]
-
-    def __neg__(self) -> Any:
-        return FUNCTIONS["negative"](self)
-
-    def __invert__(self) -> Any:
-        return FUNCTIONS["logical_not"](self)
-
-    def __abs__(self) -> Any:
-        return FUNCTIONS["absolute"](self)
-
-    def __getitem__(self, key: Any) -> Any:
-        return FUNCTIONS["getitem"](self, key)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        name = {"conjugate": "conj", "matmul": "matmul"}.get(ufunc.__name__, ufunc.__name__)
-        if method != "__call__" or options or name not in FUNCTIONS:
-            raise NotTracedError(f"np.{ufunc.__name__} ({method}) cannot be traced; look for its like in kgraph.ops")
-        return FUNCTIONS[name](*inputs)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        if function.__name__ not in FUNCTIONS:
-            raise NotTracedError(f"np.{function.__name__} cannot be traced; look for its like in kgraph.ops")
-        return FUNCTIONS[function.__name__](*args, **options)
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,13 +74,25 @@ def standard_dtype(dtype: Any) -> str:
         return config.floatx()
     if isinstance(dtype, str) and dtype in DTYPES:
         return dtype
+    if isinstance(dtype, np.dtype):
+        return _name_of(dtype)
     aliases = {bool: "bool", int: "int32", float: config.floatx(), "int": "int32", "float": config.floatx()}
     if isinstance(dtype, (str, type)) and dtype in aliases:
         return aliases[dtype]
     try:
-        name = np.dtype(dtype).name
+        found = np.dtype(dtype)
     except TypeError:
-        name = str(dtype)
+        return _known(str(dtype), dtype)
+    return _name_of(found)
+
+
+@lru_cache(maxsize=256)
+def _name_of(dtype: np.dtype) -> str:
+    """The name of numpy's dtype, which numpy takes a microsecond to put together."""
+    return _known(dtype.name, dtype)
+
+
+def _known(name: str, dtype: Any) -> str:
     if name not in DTYPES:
         raise DTypeError(f"unknown dtype {dtype!r}; kgraph knows {', '.join(DTYPES)}")
     return name

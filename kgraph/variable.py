@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from kgraph.allowance import spend
-from kgraph.errors import ShapeError
+from kgraph.errors import NotTracedError, ShapeError
 from kgraph.op import FUNCTIONS
+from kgraph.recording import recorded, recorder
+from kgraph.scope import stands
 from kgraph.trace import Operators, Symbol, active, as_symbol, is_symbolic
 from kgraph.types import HALF, TensorType, is_float, numpy_dtype, standard_dtype
 
@@ -57,11 +59,30 @@ class Variable(Operators):
         self.regularizer, self.constraint, self.autocast = regularizer, constraint, autocast
 
     @property
-    def value(self) -> np.ndarray:
-        """The numbers themselves, read only; change them with `assign`. In half precision, a copy of them."""
-        view = self._value.astype(numpy_dtype(self.dtype)) if self.dtype in HALF else self._value.view()
+    def value(self) -> Any:
+        """What who reads the variable gets: the numbers, read only; change them with `assign`.
+
+        Inside a traced `call` or step it is their symbol, and under a GradientTape an array that has gradients.
+        """
+        if active() is not None:
+            return self.as_symbol()
+        return self.numbers if recorder() is None else recorded(self.numbers, self.as_param())
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The numbers themselves, read only, whatever is traced. In half precision, a copy of them."""
+        other = self._other()
+        if other is not None:
+            view = other.view()
+        else:
+            view = self._value.astype(numpy_dtype(self.dtype)) if self.dtype in HALF else self._value.view()
         view.flags.writeable = False
         return view
+
+    def _other(self) -> np.ndarray | None:
+        """The numbers that stand for its own in a StatelessScope."""
+        scope = stands()
+        return None if scope is None else scope.value_of(self)
 
     @property
     def kept(self) -> np.ndarray:
@@ -91,7 +112,11 @@ class Variable(Operators):
         return self._version.ctypes.data
 
     def numpy(self) -> np.ndarray:
-        """A copy of the numbers."""
+        """A copy of the numbers. NotTracedError inside a traced call, which would keep them for ever."""
+        self._needs_numbers()
+        other = self._other()
+        if other is not None:
+            return np.array(other)
         copy = np.empty_like(self._value)
         _bytes(copy)[:] = _bytes(self._value)
         return copy.astype(numpy_dtype(self.dtype)) if self.dtype in HALF else copy
@@ -104,6 +129,10 @@ class Variable(Operators):
         value = np.asarray(value)
         if value.shape != self.shape:
             raise ShapeError(f"variable {self.path} has shape {self.shape}, the new value {value.shape}")
+        scope = stands()
+        if scope is not None:
+            scope.add_update((self, value))
+            return
         with _writing:  # two threads that write at once are two changes
             _bytes(self._value)[:] = _bytes(np.ascontiguousarray(value, self._value.dtype))
             np.add(self._version, 1, out=self._version)  # after the numbers: who reads this version reads them too
@@ -117,7 +146,7 @@ class Variable(Operators):
         """Change the value: at once, or, inside a traced `call`, at the end of every call of the compiled function."""
         trace = active()
         if trace is None and not is_symbolic((value,)):
-            self.write(np.asarray(value.numpy() if isinstance(value, Variable) else value))
+            self.write(np.asarray(value.numbers if isinstance(value, Variable) else value))
             return self
         assert trace is not None, "a symbol can be assigned to a variable only inside a call"
         symbol = as_symbol(value, self.dtype)
@@ -152,13 +181,23 @@ class Variable(Operators):
         return self._symbol
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.value, dtype)
+        self._needs_numbers()
+        return np.array(self.numbers, dtype)
 
     def __float__(self) -> float:
-        return float(self._value)
+        self._needs_numbers()
+        return float(self.numbers)
 
     def __int__(self) -> int:
-        return int(self._value)
+        self._needs_numbers()
+        return int(self.numbers)
+
+    def _needs_numbers(self) -> None:
+        if active() is not None:
+            raise NotTracedError(
+                f"the value of variable {self.path} is known only at the call, so it is no number yet; compute with "
+                "the variable itself, by operators and kgraph.ops"
+            )
 
     def __len__(self) -> int:
         return len(self._value)

@@ -23,10 +23,10 @@ TABLE = """
     5  layers  initializers  losses  metrics  optimizers  activations  |  rewrite  autodiff  loop_gradients  passes
     5  regularizers  constraints  random  backend
     4  ops
-    3  trace  variable  evaluate  check  capture  loop  batched  recording
+    3  trace  variable  evaluate  check  capture  loop  batched  recording  stateless  operators  prepared
     2  op  scope
     1  ir  show  index
-    0  types  sizes  tree  errors  config  seeds  named  registry  allowance  dtype_policies
+    0  types  sizes  tree  errors  config  seeds  named  registry  allowance  dtype_policies  missing
 """
 
 # The folders of codegen/, likewise: what a kernel is, when it runs, and how each target does that.

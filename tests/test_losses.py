@@ -135,3 +135,19 @@ def test_losses_of_symbols_are_those_of_arrays(name: str, options: dict[str, Any
     target, output = kg.Input(y_true.shape[1:], dtype=y_true.dtype), kg.Input(y_pred.shape[1:])
     model = kg.Model([target, output], loss(target, output))
     np.testing.assert_allclose(model([y_true, y_pred]), loss(y_true, y_pred), rtol=1e-5, atol=1e-7)
+
+
+def test_a_function_as_loss_gets_targets_and_predictions_at_one_rank():
+    """Otherwise a column of predictions beside a vector of targets would be compared all with all."""
+    shapes = []
+
+    def squared(y_true, y_pred):
+        shapes.append((y_true.shape, y_pred.shape))
+        return kg.ops.mean(kg.ops.square(y_true - y_pred))
+
+    model = kg.Sequential([kg.Input((3,)), kg.layers.Dense(1)])
+    model.compile("sgd", squared)
+    x, y = np.random.default_rng(0).random((8, 3), dtype=np.float32), np.arange(8, dtype=np.float32)
+    found = model.evaluate(x, y, verbose=0)
+    np.testing.assert_allclose(found, np.mean((model.predict(x, verbose=0)[:, 0] - y) ** 2), rtol=1e-5)
+    assert all(one == other for one, other in shapes)

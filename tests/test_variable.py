@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import kgraph as kg
-from kgraph.errors import ShapeError
+from kgraph.errors import NotTracedError, ShapeError
 
 
 def version_in_memory(variable: kg.Variable) -> int:
@@ -55,3 +55,41 @@ def test_copies_count_for_themselves(twin):
     assert (variable.version, other.version) == (1, 2)
     np.testing.assert_array_equal(variable.numpy(), 1)
     assert other.version_address != variable.version_address
+
+
+def test_value_is_what_a_traced_call_reads():
+    class Counts(kg.layers.Layer):
+        def build(self, _):
+            self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False, name="seen")
+
+        def call(self, x):
+            self.seen.assign_add(1.0)
+            return x + self.seen.value
+
+    layer = Counts()
+    model = kg.Sequential([kg.Input((2,)), layer])
+    f = kg.compile(model)
+    np.testing.assert_array_equal(f(np.zeros((1, 2), np.float32)), [[1, 1]])
+    np.testing.assert_array_equal(f(np.zeros((1, 2), np.float32)), [[2, 2]])
+    assert layer.seen.value == 2 and not layer.seen.value.flags.writeable
+
+
+def test_value_has_gradients_under_a_tape():
+    weight = kg.Variable(np.array([1.0, -2.0], np.float32))
+    with kg.GradientTape() as tape:
+        loss = kg.ops.sum(weight.value**2)
+    np.testing.assert_array_equal(tape.gradient(loss, weight), [2, -4])
+
+
+@pytest.mark.parametrize("read", [float, int, np.asarray, kg.Variable.numpy, kg.ops.convert_to_numpy])
+def test_a_traced_call_cannot_take_the_number_of_a_variable(read):
+    class Scaled(kg.layers.Layer):
+        def build(self, _):
+            self.factor = self.add_weight(shape=(), initializer="ones", name="factor")
+
+        def call(self, x):
+            return x * read(self.factor)
+
+    with pytest.raises(NotTracedError, match="factor is known only at the call"):
+        kg.Sequential([kg.Input((2,)), Scaled()])
+    assert read(kg.Variable(3.0)) == 3

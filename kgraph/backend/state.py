@@ -44,7 +44,7 @@ eval = get_value
 
 def set_value(x: Variable, value: Any) -> None:
     """Give a variable this value."""
-    x.assign(np.asarray(value, x.value.dtype))
+    x.assign(np.asarray(value, x.numbers.dtype))
 
 
 def batch_get_value(tensors: Iterable[Any]) -> list[np.ndarray]:

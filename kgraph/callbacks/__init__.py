@@ -1,5 +1,7 @@
 """What is told of the stages of training, evaluation and prediction, and acts on them."""
 
+from typing import Any
+
 from kgraph.callbacks.averages import SwapEMAWeights
 from kgraph.callbacks.backup import BackupAndRestore
 from kgraph.callbacks.callback import Callback
@@ -14,6 +16,7 @@ from kgraph.callbacks.monitor import MonitorCallback
 from kgraph.callbacks.progress import ProgbarLogger
 from kgraph.callbacks.remote_monitor import RemoteMonitor
 from kgraph.callbacks.tensorboard import TensorBoard
+from kgraph.missing import missing
 
 __all__ = [
     "BackupAndRestore",
@@ -33,3 +36,7 @@ __all__ = [
     "TensorBoard",
     "TerminateOnNaN",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("callbacks", name)

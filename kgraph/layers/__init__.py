@@ -1,5 +1,7 @@
 """The layers of Keras 3, as weights and a call written with kgraph.ops."""
 
+from typing import Any
+
 from kgraph.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from kgraph.layers.attention import AdditiveAttention, Attention
 from kgraph.layers.borders import Cropping1D, Cropping2D, Cropping3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D
@@ -29,6 +31,7 @@ from kgraph.layers.convolution import (
 from kgraph.layers.core import Activation, Dense, EinsumDense, Embedding, Identity, Lambda, Masking
 from kgraph.layers.heads import GroupedQueryAttention as GroupQueryAttention
 from kgraph.layers.heads import MultiHeadAttention
+from kgraph.layers.images import CenterCrop, Resizing
 from kgraph.layers.input import Input, InputLayer
 from kgraph.layers.layer import Layer
 from kgraph.layers.merging import (
@@ -58,6 +61,12 @@ from kgraph.layers.normalization import (
     UnitNormalization,
 )
 from kgraph.layers.pooling import (
+    AdaptiveAveragePooling1D,
+    AdaptiveAveragePooling2D,
+    AdaptiveAveragePooling3D,
+    AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling2D,
+    AdaptiveMaxPooling3D,
     AveragePooling1D,
     AveragePooling2D,
     AveragePooling3D,
@@ -100,6 +109,7 @@ from kgraph.layers.spec import InputSpec
 from kgraph.layers.spectral import SpectralNormalization
 from kgraph.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
 from kgraph.layers.wrappers import Bidirectional, TimeDistributed
+from kgraph.missing import missing
 
 __all__ = [
     "ELU",
@@ -108,6 +118,12 @@ __all__ = [
     "RNN",
     "Activation",
     "ActivityRegularization",
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveAveragePooling3D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
+    "AdaptiveMaxPooling3D",
     "Add",
     "AdditiveAttention",
     "AlphaDropout",
@@ -122,6 +138,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "CategoryEncoding",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -196,6 +213,7 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Resizing",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -229,3 +247,7 @@ __all__ = [
     "serialize",
     "subtract",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("layers", name)

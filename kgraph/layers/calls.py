@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -92,8 +94,10 @@ def public_shape(value: Any) -> tuple[int | None, ...] | None:
     return None if value is None else tuple(value.shape)
 
 
-def call_layer(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Build the layer if need be, then record the call or compute it."""
+def call_layer(
+    layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], keep: Callable[[Body], None] | None = None
+) -> Any:
+    """Build the layer if need be, then record the call or compute it. `keep` is told what was traced to compute it."""
     name = layer.name  # GraphError where its __init__ did not call that of Layer
     arguments = bind(layer, args, kwargs)
     symbolic = active() is not None or any(isinstance(leaf, Symbol) for leaf in tree.flatten([args, kwargs]))
@@ -105,14 +109,14 @@ def call_layer(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         explain(error, name, [x for x in tree.flatten(arguments.first) if isinstance(x, Symbol)], user_line())
         raise
     find_masks(arguments)
-    outputs = record_call(layer, args, kwargs, arguments) if symbolic else compute_call(layer, arguments)
-    layer.lock_state()
+    outputs = record_call(layer, args, kwargs, arguments) if symbolic else compute_call(layer, arguments, keep)
+    layer.after_call(outputs)
     return outputs
 
 
 def bind(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """Match arguments with the parameters of the layer's `call`, and settle `training`."""
-    signature = inspect.signature(layer.call)
+    signature = signature_of(layer.call)
     accepts = "training" in signature.parameters
     given = kwargs.get("training")
     if not accepts and "training" in kwargs:
@@ -137,6 +141,17 @@ def bind(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments
     if not layer.takes_any_positional:
         refuse_others(layer, args, arguments)
     return arguments
+
+
+def signature_of(call: Callable[..., Any]) -> inspect.Signature:
+    """What a method takes; found out once for each class, for that takes as long as the rest of a call's beginning."""
+    function = getattr(call, "__func__", None)
+    return inspect.signature(call) if function is None else _signature_of_method(function)
+
+
+@cache
+def _signature_of_method(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(MethodType(function, function))
 
 
 def plain_array(value: Any) -> Any:
@@ -231,7 +246,7 @@ def item(call: Symbol, index: int) -> Symbol:
     return Symbol("item", (call,), {"index": index}, call.type[index], f"{call.stem}.{index}", call.origin)
 
 
-def compute_call(layer: Any, arguments: Arguments) -> Any:
+def compute_call(layer: Any, arguments: Arguments, told: Callable[[Body], None] | None = None) -> Any:
     """The numbers: trace the call for arrays of these types, and evaluate the graph by numpy."""
     arrays = [leaf for leaf in tree.flatten(list(arguments.tensors.values())) if leaf is not None]
     batch = next((array.shape[0] for array in arrays if array.shape), None)
@@ -245,6 +260,8 @@ def compute_call(layer: Any, arguments: Arguments) -> Any:
     for variable, value in zip(body.updates, rest, strict=False):
         variable.write(value)
     layer.keep_losses([next(rest) for _ in range(body.losses)])
+    if told is not None:
+        told(body)
     return tree.pack_sequence_as(body.outputs, flat)
 
 
@@ -260,7 +277,7 @@ def kept(layer: Any, body: Body, values: Sequence[Any], keep: Recorder) -> list[
 
 def array_type(value: Any, batch: int | None) -> TensorType:
     """The type of an array of an eager call: its first axis is the batch where it is as long as the first array's."""
-    kind = type_of(value.value if hasattr(value, "as_symbol") else np.asarray(value))
+    kind = type_of(value.numbers if hasattr(value, "as_symbol") else np.asarray(value))
     shape = (N, *kind.shape[1:]) if kind.shape and kind.shape[0] == batch else kind.shape
     return TensorType(shape, kind.dtype)
 
@@ -289,7 +306,7 @@ def trace_call(layer: Any, arguments: Arguments, outside: Callable[[Any], Symbol
     entered = {name: tree.map_structure(lambda leaf, n=name: enter(n, leaf), value) for name, value in values.items()}
     bound = replace_arguments(arguments.bound, entered)
     with name_scope(layer.name, layer), tracing(layer.name, arguments.training) as found:
-        found.autocast = autocast_of(layer, found.autocast)
+        found.autocast = layer.autocast_dtype(found.autocast)
         try:
             result = layer.call(*bound.args, **bound.kwargs)
             outputs = tree.map_structure(lambda leaf: None if leaf is None else as_symbol(leaf), result)
@@ -351,14 +368,6 @@ def name_the_layer(error: Exception, layer: Any, inputs: list[tuple[Symbol, Any]
         shown = ", ".join(f"{symbol.name}: {symbol.type}" for symbol, _ in inputs)
         error.add_note(f"  in layer {layer.name!r} ({type(layer).__name__}), called on ({shown})")
         error.add_note(f"  from {user_line()}")
-
-
-def autocast_of(layer: Any, outer: str | None) -> str | None:
-    """The float type in which variables are read in a call of the layer; None: in their own. Source: Keras."""
-    inner = layer.compute_dtype
-    if outer is None:
-        return inner if inner != layer.variable_dtype else None
-    return inner if layer.autocast and is_float(inner) else None
 
 
 def cast_float(symbol: Symbol, dtype: str) -> Symbol:

@@ -269,7 +269,9 @@ def first_state(cell: Any, batch: Any, dtype: Any) -> Any:
     """The state of a cell before the first step, zeros unless the cell says otherwise."""
     if hasattr(cell, "get_initial_state"):
         return cell.get_initial_state(batch_size=batch)
-    sizes = [cell.state_size] if isinstance(cell.state_size, int) else cell.state_size
+    sizes = cell.state_size
+    if isinstance(sizes, int):
+        return ops.zeros((batch, sizes), dtype=dtype)
     return [ops.zeros((batch, size) if isinstance(size, int) else (batch, *size), dtype=dtype) for size in sizes]
 
 

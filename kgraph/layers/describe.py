@@ -56,6 +56,12 @@ def config_of(layer: Any, base: type) -> dict[str, Any]:
     return config
 
 
+def operation_config(operation: Any, base: type) -> dict[str, Any]:
+    """Name and what the constructor took, of an operation that has no weights."""
+    config = {"name": operation.name}
+    return of_arguments(operation, config) if type(operation).get_config is base.get_config else config  # type: ignore[attr-defined]
+
+
 def of_arguments(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a user's layer: what its constructor was given."""
     kind = type(layer).__name__

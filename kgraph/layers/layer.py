@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -12,10 +12,13 @@ import numpy as np
 
 from kgraph import constraints, dtype_policies, initializers, regularizers, tree
 from kgraph.errors import ArgumentError, GraphError, ShapeError
-from kgraph.layers import calls, describe, history, naming, spec
+from kgraph.layers import calls, describe, history, naming, remembered, spec
+from kgraph.layers.operation import Operation
 from kgraph.layers.owner import Owner, unique
 from kgraph.named import home
+from kgraph.scope import stands
 from kgraph.sizes import N, fresh_axis
+from kgraph.stateless import StatelessScope, paired
 from kgraph.trace import Symbol, active, as_symbol, suspended, symbol_input
 from kgraph.types import TensorType, is_float, standard_dtype
 from kgraph.variable import Variable
@@ -43,7 +46,7 @@ def building(build: Callable[..., None]) -> Callable[..., None]:
     return inside
 
 
-class Layer(Owner):
+class Layer(Owner, Operation):
     """Weights and a call.
 
     A subclass makes its weights in `build(input_shape)` with `add_weight`, and computes in `call(inputs)` with
@@ -53,15 +56,14 @@ class Layer(Owner):
     As in Keras 2, input_shape (without the batch), input_dim, batch_input_shape and initial weights may be given.
     """
 
-    inbound_nodes: list[Any]  # of the layer on symbols: a Call for each node index
     _losses: list[Any]
-    builds_in_call = False  # whether tracing `call` is what makes the weights
+    _first_shapes: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        layer = super().__new__(cls)
-        object.__setattr__(layer, "_given", describe.given(cls, args, kwargs))
-        object.__setattr__(layer, "inbound_nodes", [])
+        layer = super().__new__(cls, *args, **kwargs)
         object.__setattr__(layer, "_losses", [])
+        object.__setattr__(layer, "_remembered", None)
+        object.__setattr__(layer, "_first_shapes", None)
         return layer
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -100,18 +102,7 @@ class Layer(Owner):
         if options:
             raise ArgumentError(f"{type(self).__name__} does not know the argument(s) {', '.join(sorted(options))}")
 
-    # -- names and dtypes
-
-    @property
-    def name(self) -> str:
-        """The layer's name in graphs, summaries and weight names."""
-        if "_name" not in self.__dict__:
-            raise GraphError(f"layer {type(self).__name__} must call super().__init__() first in its __init__")
-        return self._name
-
-    @name.setter
-    def name(self, name: str) -> None:
-        self._name = naming.checked_name(name, type(self).__name__)
+    # -- dtypes
 
     @property
     def dtype(self) -> str:
@@ -190,11 +181,13 @@ class Layer(Owner):
     # -- calls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return calls.call_layer(self, args, kwargs)
+        return remembered.call(self, args, kwargs)
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
-        """What the layer computes; for subclasses to define."""
-        raise NotImplementedError(f"layer {type(self).__name__} has no `call`")
+    def after_call(self, outputs: Any) -> None:
+        """Take on no more weights; remember of what shapes the outputs of the first call were, for `summary`."""
+        self.lock_state()
+        if self._first_shapes is None:
+            object.__setattr__(self, "_first_shapes", tree.map_structure(calls.public_shape, outputs))
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """The mask of the output, where the layer supports masking: that of the input."""
@@ -209,33 +202,21 @@ class Layer(Owner):
         """An input in the dtype the layer computes in."""
         return calls.cast_float(symbol, self.compute_dtype) if self.autocast else symbol
 
+    def autocast_dtype(self, outer: str | None) -> str | None:
+        """The float type in which variables are read in a call of the layer; None: in their own. Source: Keras."""
+        inner = self.compute_dtype
+        if outer is None:
+            return inner if inner != self.variable_dtype else None
+        return inner if self.autocast and is_float(inner) else None
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape that `call` gives for inputs of this shape (or nest of shapes), found by tracing it."""
         inputs = map_shapes(lambda shape: self._placeholder(shape), input_shape)
         types = calls.output_types(self, (inputs,), {})
         return tree.map_structure(lambda kind: None if kind is None else kind.public_shape, types)
 
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """Symbols of the shapes and dtypes that `call` gives for these, found by tracing it."""
-        types = calls.output_types(self, args, kwargs)
-        return tree.map_structure(lambda kind: None if kind is None else symbol_input(self.name, kind), types)
-
     def _placeholder(self, shape: Any) -> Symbol:
         return symbol_input("x", TensorType(known_shape(shape), self.compute_dtype))
-
-    def note_call(self, call: Any) -> None:
-        """Remember a call on symbols: it gets the next node index."""
-        self.inbound_nodes.append(call)
-
-    @property
-    def input(self) -> Any:
-        """The symbol (or list) the layer was called on; CallIndexError unless it was called once."""
-        return history.inputs_of(history.only_call(self, "input"))
-
-    @property
-    def output(self) -> Any:
-        """The symbol (or list) the layer gave; CallIndexError unless it was called once."""
-        return history.outputs_of(history.only_call(self, "output"))
 
     @property
     def input_shape(self) -> Any:
@@ -263,6 +244,29 @@ class Layer(Owner):
         """The output shape (or list) of the call with this index."""
         return history.shapes_of(history.outputs_of(history.call_at(self, node_index, "output shape")))
 
+    def stateless_call(
+        self,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """A call with these values for the variables, which are left as they are.
+
+        Returns (outputs, new values of `non_trainable_variables`), and `losses` as a third with return_losses. args and
+        kwargs are those of a call. GraphError before the layer is built, ArgumentError for a wrong number of values.
+        """
+        if not self.built:
+            raise GraphError(f"layer {self.name!r} has no variables before it is built: call it, or layer.build(shape)")
+        weights = paired(self.trainable_variables, trainable_variables, f"trainable variables of layer {self.name!r}")
+        state = paired(self.non_trainable_variables, non_trainable_variables, f"other variables of layer {self.name!r}")
+        with StatelessScope([*weights, *state], collect_losses=return_losses) as scope:
+            outputs = self(*args, **kwargs)
+            losses = self.losses if return_losses else []
+        after = [scope.get_current_value(variable) for variable, _ in state]
+        return (outputs, after, losses) if return_losses else (outputs, after)
+
     # -- losses
 
     def add_loss(self, loss: Any) -> None:
@@ -274,24 +278,28 @@ class Layer(Owner):
                     f"layer {self.name!r}: add_loss takes a symbol only inside `call`; put the loss into the call of "
                     "a layer, or give the model an output for it and compile(loss=...) a function"
                 )
-            self._losses.extend(np.asarray(one) for one in tree.flatten(loss))
+            self.keep_losses([np.asarray(one) for one in tree.flatten(loss)], begin=False)
         else:
             trace.losses.extend(as_symbol(one) for one in tree.flatten(loss))
 
-    def keep_losses(self, losses: list[Any]) -> None:
-        """Remember the losses of the eager call that just ended, instead of those before."""
-        for layer in [self, *self.flat_layers()]:
+    def keep_losses(self, losses: list[Any], begin: bool = True) -> None:
+        """Remember the losses of the eager call that just ended, instead of those before; begin=False: besides them."""
+        scope = stands()
+        if scope is not None:
+            for loss in losses:
+                scope.add_loss(loss)
+            return
+        for layer in [self, *self.flat_layers()] if begin else ():
             layer._losses.clear()
         self._losses.extend(losses)
 
     @property
     def losses(self) -> list[Any]:
         """What `add_loss` and activity regularizers gave in the last call, and the penalties of the weights."""
-        trace = active()
-        own = list(trace.losses) if trace is not None else list(self._losses)
-        if trace is None:
-            own += [loss for layer in self.flat_layers() for loss in layer._losses]
-        return own + self.weight_losses()
+        source = active() or stands()
+        if source is not None:
+            return [*source.losses, *self.weight_losses()]
+        return [*self._losses, *(one for layer in self.flat_layers() for one in layer._losses), *self.weight_losses()]
 
     def weight_losses(self) -> list[Any]:
         """The penalties of the trainable weights that have a regularizer."""
@@ -302,11 +310,6 @@ class Layer(Owner):
     def get_config(self) -> dict[str, Any]:
         """Plain data that `from_config` makes an equal layer from, without its weights."""
         return describe.config_of(self, Layer)
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Any:
-        """The layer that `get_config` described."""
-        return cls(**config)
 
     def get_build_config(self) -> dict[str, Any] | None:
         """The shapes the layer was built with."""
@@ -327,7 +330,7 @@ class Layer(Owner):
             self.build(**config["shapes_dict"])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_building": False}
+        return {**self.__dict__, "_building": False, "_remembered": None}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.__dict__.get('_name')}, built={self.__dict__.get('built')}>"

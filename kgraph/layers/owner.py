@@ -16,6 +16,18 @@ INTERNAL = frozenset(
     ("_trainable_own", "_other_own", "_sublayers", "_seeds", "_metrics", "inbound_nodes", "_losses", "_given")
 )
 
+_changes = [0]
+
+
+def changes() -> int:
+    """How often anything about any layer has changed: an attribute, what it owns. Numbers of weights do not count."""
+    return _changes[0]
+
+
+def note_change() -> None:
+    """Count a change."""
+    _changes[0] += 1
+
 
 class Owner:
     """Finds the variables, layers, metrics and seed generators among its attributes, in lists and dicts too.
@@ -34,7 +46,7 @@ class Owner:
     _locked = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        owner = super().__new__(cls)
+        owner = super().__new__(cls, *args, **kwargs)  # to the class that stands after this one
         for name in ("_trainable_own", "_other_own", "_sublayers", "_seeds", "_metrics"):
             object.__setattr__(owner, name, [])
         return owner
@@ -49,11 +61,18 @@ class Owner:
 
     def __setattr__(self, name: str, value: Any) -> None:
         inherited = getattr(type(self), name, None)
+        if name not in INTERNAL:
+            note_change()
         if name not in INTERNAL and not isinstance(inherited, property):
             value = watched(value, self._track)
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        note_change()
+        super().__delattr__(name)
+
     def _track(self, value: Any) -> None:
+        note_change()
         if isinstance(value, Variable):
             owned = self._trainable_own if value.trainable else self._other_own
             self._own(value, [*self._trainable_own, *self._other_own], owned)

@@ -161,6 +161,70 @@ class GlobalAveragePooling3D(GlobalAveragePooling):
     rank = 3
 
 
+class AdaptivePooling(Layer):
+    """As many blocks along each spatial axis as output_size says; spatial sizes must be known."""
+
+    rank = 2
+    pool: Any = None
+
+    def __init__(self, output_size: Any, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.output_size = (output_size,) * self.rank if isinstance(output_size, int) else tuple(output_size)
+        self.data_format = config.image_data_format() if data_format is None else data_format
+        self.input_spec = InputSpec(ndim=self.rank + 2)
+
+    def call(self, inputs: Any) -> Any:
+        return type(self).pool(inputs, self.output_size, data_format=self.data_format)
+
+
+class AdaptiveMaxPooling(AdaptivePooling):
+    """The largest element of every block."""
+
+    pool: Any = staticmethod(ops.adaptive_max_pool)
+
+
+class AdaptiveMaxPooling1D(AdaptiveMaxPooling):
+    """The largest element of every block of (batch, steps, channels)."""
+
+    rank = 1
+
+
+class AdaptiveMaxPooling2D(AdaptiveMaxPooling):
+    """The largest element of every block of (batch, rows, columns, channels)."""
+
+    rank = 2
+
+
+class AdaptiveMaxPooling3D(AdaptiveMaxPooling):
+    """The largest element of every block of (batch, planes, rows, columns, channels)."""
+
+    rank = 3
+
+
+class AdaptiveAveragePooling(AdaptivePooling):
+    """The mean of every block."""
+
+    pool: Any = staticmethod(ops.adaptive_average_pool)
+
+
+class AdaptiveAveragePooling1D(AdaptiveAveragePooling):
+    """The mean of every block of (batch, steps, channels)."""
+
+    rank = 1
+
+
+class AdaptiveAveragePooling2D(AdaptiveAveragePooling):
+    """The mean of every block of (batch, rows, columns, channels)."""
+
+    rank = 2
+
+
+class AdaptiveAveragePooling3D(AdaptiveAveragePooling):
+    """The mean of every block of (batch, planes, rows, columns, channels)."""
+
+    rank = 3
+
+
 MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
 AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
 GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D = GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D

@@ -82,7 +82,7 @@ class RNN(Layer):
     def reset_state(self) -> None:
         """Begin with zeros again."""
         for state in self.states or ():
-            state.assign(np.zeros(state.shape, state.value.dtype))
+            state.assign(np.zeros(state.shape, state.numbers.dtype))
 
     reset_states = reset_state
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from kgraph import config, dtype_policies, initializers, ops
+import numpy as np
+
+from kgraph import config, dtype_policies, initializers
 from kgraph.errors import SettingError, ShapeError
 from kgraph.layers.naming import automatic_name
 from kgraph.layers.tracking import watched
+from kgraph.stateless import StatelessScope, paired
 from kgraph.trace import suspended
+from kgraph.types import numpy_dtype
 from kgraph.variable import Variable
 
 
@@ -93,8 +97,32 @@ class Metric:
 
     def reset_state(self) -> None:
         """Forget all batches."""
-        for variable in self.variables:
-            variable.assign(ops.zeros(variable.shape, variable.dtype))
+        for variable in self.variables:  # constants are made by numpy: every batch of `train_on_batch` begins here
+            variable.assign(np.zeros(variable.shape, numpy_dtype(variable.dtype)))
+
+    def stateless_update_state(self, metric_variables: Sequence[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        """`update_state` on values of `variables`; gives the new values and changes no variable.
+
+        ArgumentError for a wrong number of values.
+        """
+        with StatelessScope(self._paired(metric_variables)) as scope:
+            self.update_state(*args, **kwargs)
+        return [scope.get_current_value(variable) for variable in self.variables]
+
+    def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
+        """`result` for values of `variables`. ArgumentError for a wrong number of values."""
+        with StatelessScope(self._paired(metric_variables)):
+            return self.result()
+
+    def stateless_reset_state(self) -> list[Any]:
+        """The values that `variables` have after `reset_state`; changes no variable."""
+        with StatelessScope() as scope:
+            self.reset_state()
+        after = [(variable, scope.get_current_value(variable)) for variable in self.variables]
+        return [variable.value if value is None else value for variable, value in after]
+
+    def _paired(self, values: Sequence[Any]) -> list[tuple[Variable, Any]]:
+        return paired(self.variables, values, f"variables of {self.name}")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Take in one batch, and return the value for all so far."""

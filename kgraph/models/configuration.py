@@ -10,6 +10,7 @@ from kgraph import tree
 from kgraph.errors import KGraphError, SavingError
 from kgraph.layers.calls import Call
 from kgraph.layers.layer import Layer
+from kgraph.layers.operation import Operation
 from kgraph.models.steps import Step, find_steps, operations_in_order, root
 from kgraph.registry import CustomObjectScope
 from kgraph.saving.objects import made, object_of, serialize_keras_object
@@ -28,8 +29,8 @@ class Writer:
         self.operations = operations_in_order(steps, model.inputs)
         calls = {id(step.symbol.call) for step in steps if step.layer is not None}
         calls |= {id(symbol.call) for symbol in model.inputs if symbol.op == "input"}
-        self.calls = {id(one): made_calls(one, calls) for one in self.operations if isinstance(one, Layer)}
-        self.names = {id(one): one.name for one in self.operations if isinstance(one, Layer)}
+        self.calls = {id(one): made_calls(one, calls) for one in self.operations if isinstance(one, Operation)}
+        self.names = {id(one): one.name for one in self.operations if isinstance(one, Operation)}
         for one in self.operations:
             if isinstance(one, Step):
                 name = one.symbol.applied.name if one.symbol.applied else one.symbol.op
@@ -62,8 +63,8 @@ class Writer:
         kind = {"module": "keras.layers", "class_name": "InputLayer", "config": config, "registered_name": None}
         return {**kind, "name": name, "inbound_nodes": []}
 
-    def _operation(self, one: Layer | Step) -> dict[str, Any]:
-        if isinstance(one, Layer):
+    def _operation(self, one: Operation | Step) -> dict[str, Any]:
+        if isinstance(one, Operation):
             nodes = [self._node(call) for call in self.calls[id(one)] if call.inputs]
             return {**serialize_keras_object(one), "name": one.name, "inbound_nodes": nodes}
         if one.symbol.applied is None:
@@ -107,7 +108,7 @@ class Writer:
         return [name, number + counts_itself(layer), index]
 
 
-def made_calls(layer: Layer, wanted: set[int]) -> list[Call]:
+def made_calls(layer: Operation, wanted: set[int]) -> list[Call]:
     """Those calls of a layer that belong to a model, in their order."""
     return [call for call in layer.inbound_nodes if id(call) in wanted]
 
@@ -152,8 +153,8 @@ class Reader:
             thing: Any = entry
         else:
             thing = object_of(str(entry.get("class_name")), {"config": {}, **entry}, build=False)
-            if not isinstance(thing, Layer):
-                raise SavingError(f"{name!r} is a {type(thing).__name__}, and no layer")
+            if not isinstance(thing, Operation):
+                raise SavingError(f"{name!r} is a {type(thing).__name__}, and no layer or operation")
         self.things[name] = thing
         self.results[name] = [[thing.output]] if getattr(thing, "batch_shape", None) is not None else []
         self.waiting += [(name, node) for node in nodes]

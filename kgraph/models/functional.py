@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from kgraph import ops, tree
-from kgraph.errors import ArgumentError, ShapeError
+from kgraph import tree
+from kgraph.errors import ArgumentError
 from kgraph.layers.describe import of_arguments
 from kgraph.layers.history import shapes_of, single
 from kgraph.layers.layer import Layer
 from kgraph.layers.spec import InputSpec
 from kgraph.models.configuration import Writer, takes_inputs_and_outputs
 from kgraph.models.model import Model
-from kgraph.models.steps import Step, bound_sizes, check_names, find_steps, layers_in_order, masked, replay
-from kgraph.sizes import Dim
+from kgraph.models.steps import Step, check_names, find_steps, layers_in_order, retaken
 from kgraph.trace import Symbol
 
 
@@ -98,13 +97,7 @@ class Functional(Model):
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """Make the calls of the definition on these symbols."""
-        values: dict[int, Symbol] = {}
-        sizes: dict[str, Dim] = {}
-        for old, new in zip(self.inputs, self._matched(inputs), strict=True):
-            values[old.serial] = fitted(new, old)
-            bound_sizes(old, values[old.serial], sizes)
-        replay(self._steps, values, sizes)
-        flat = [values[symbol.serial] for symbol in self.outputs]
+        flat = retaken(self._steps, self.inputs, self._matched(inputs), self.outputs)
         packed = tree.pack_sequence_as(self._nested_outputs, flat)
         return packed[0] if isinstance(packed, (list, tuple)) and len(packed) == 1 else packed
 
@@ -154,20 +147,6 @@ class Functional(Model):
 
 
 Model.functional = Functional
-
-
-def fitted(given: Symbol, wanted: Symbol) -> Symbol:
-    """An input in the dtype and with the rank of the definition's: a last axis of size 1 may be missing or too many."""
-    result = given
-    if given.dtype != wanted.dtype:
-        result = masked(ops.cast(given, wanted.dtype), given)
-    if result.ndim == wanted.ndim + 1 and result.shape[-1] == 1:
-        result = masked(ops.squeeze(result, -1), given)
-    elif result.ndim == wanted.ndim - 1 and wanted.shape[-1] == 1:
-        result = masked(ops.expand_dims(result, -1), given)
-    if result.ndim != wanted.ndim:
-        raise ShapeError(f"input {wanted.name!r} has shape {wanted.shape}, and {given.shape} was given")
-    return result
 
 
 def symbol_name(symbol: Symbol) -> str:

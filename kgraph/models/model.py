@@ -105,7 +105,7 @@ class Model(Trainer, Storing):
         """
         entries = self._entries(inputs)
         with naming.outermost(), tracing(training=training) as found:
-            found.autocast = calls.autocast_of(self, found.autocast)
+            found.autocast = self.autocast_dtype(found.autocast)
             arguments = calls.bind(self, (entries,), {})
             calls.build(self, arguments)
             calls.find_masks(arguments)

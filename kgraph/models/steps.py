@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kgraph import tree
-from kgraph.errors import GraphError
+from kgraph import ops, tree
+from kgraph.errors import GraphError, ShapeError
 from kgraph.ir import Graph
 from kgraph.layers.layer import Layer
+from kgraph.layers.operation import Operation
 from kgraph.op import OPS
 from kgraph.sizes import Dim, Size, substitute
 from kgraph.trace import Symbol, record, with_mask
@@ -26,8 +27,8 @@ class Step:
     before: list[Step] = field(default_factory=list)
 
     @property
-    def layer(self) -> Layer | None:
-        """The layer that is called, if one is."""
+    def layer(self) -> Operation | None:
+        """The layer, or operation without weights, that is called, if one is."""
         return self.symbol.call.layer if self.symbol.call is not None else None
 
 
@@ -98,11 +99,11 @@ def layers_in_order(steps: list[Step], inputs: Iterable[Symbol]) -> list[Layer]:
     return [one for one in operations_in_order(steps, inputs) if isinstance(one, Layer)]
 
 
-def operations_in_order(steps: list[Step], inputs: Iterable[Symbol]) -> list[Layer | Step]:
+def operations_in_order(steps: list[Step], inputs: Iterable[Symbol]) -> list[Operation | Step]:
     """The layers, and the steps that are ops between them, those furthest from the outputs first."""
     depths: dict[int, int] = {}
     firsts: dict[int, int] = {}
-    found: dict[int, Layer | Step] = {}
+    found: dict[int, Operation | Step] = {}
     for step in reversed(steps):
         one = step.layer or step
         key = id(one)
@@ -169,6 +170,36 @@ def replay_call(call: Any, values: dict[int, Symbol], origin_of_replay: str) -> 
             values[old.serial] = new
             if old.mask is not None and new.mask is not None:
                 values.setdefault(old.mask.serial, new.mask)
+
+
+def retaken(
+    steps: Iterable[Step], inputs: Sequence[Symbol], given: Sequence[Symbol], outputs: Sequence[Symbol]
+) -> list[Symbol]:
+    """What the outputs of a definition become when its steps are taken on other inputs. ShapeError if these do not fit.
+
+    `given` has a symbol for each of `inputs`.
+    """
+    values: dict[int, Symbol] = {}
+    sizes: dict[str, Dim] = {}
+    for old, new in zip(inputs, given, strict=True):
+        values[old.serial] = fitted(new, old)
+        bound_sizes(old, values[old.serial], sizes)
+    replay(steps, values, sizes)
+    return [values[symbol.serial] for symbol in outputs]
+
+
+def fitted(given: Symbol, wanted: Symbol) -> Symbol:
+    """An input in the dtype and with the rank of the definition's: a last axis of size 1 may be missing or too many."""
+    result = given
+    if given.dtype != wanted.dtype:
+        result = masked(ops.cast(given, wanted.dtype), given)
+    if result.ndim == wanted.ndim + 1 and result.shape[-1] == 1:
+        result = masked(ops.squeeze(result, -1), given)
+    elif result.ndim == wanted.ndim - 1 and wanted.shape[-1] == 1:
+        result = masked(ops.expand_dims(result, -1), given)
+    if result.ndim != wanted.ndim:
+        raise ShapeError(f"input {wanted.name!r} has shape {wanted.shape}, and {given.shape} was given")
+    return result
 
 
 def bound_sizes(old: Symbol, new: Symbol, sizes: dict[str, Dim]) -> None:

@@ -22,7 +22,7 @@ class Storing(Layer):
     _input_types: Any
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **options: Any) -> None:
-        """Write the model, its weights and the state of its training to a .keras file, which Keras 3 reads too.
+        """Write the model, its weights and the state of its training to a .keras or .h5 file, which Keras 3 reads.
 
         The old file stays whole until the new one is. SavingError for what no file can hold, such as a lambda.
         """

@@ -91,9 +91,9 @@ def chosen(layers: list[Layer], layer_range: Any) -> list[Layer]:
 
 
 def shape_text(layer: Layer) -> str:
-    """The output shape, or "?" for a layer whose calls are not known."""
+    """The output shape of a layer in a definition, or else in the first call; "?" for one that was never called."""
     if getattr(layer, "outputs", None) is None and not layer.inbound_nodes:
-        return "?"
+        return "?" if layer._first_shapes is None else str(layer._first_shapes)
     try:
         shapes = layer.output_shape
     except AttributeError:  # called on several shapes: those of the first call

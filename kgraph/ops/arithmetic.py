@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.op import OPS, Op, common, common_after_first, common_float
+from kgraph.errors import ArgumentError
+from kgraph.op import FUNCTIONS, OPS, Op, common, common_after_first, common_float
 from kgraph.ops.axes import is_pattern
 from kgraph.ops.compare import equal, greater, greater_equal, less_equal
 from kgraph.ops.elementwise import Function, Grad, elementwise, no_bools
@@ -178,7 +179,7 @@ trunc = elementwise("x without what follows the point.", name="trunc", numpy=np.
 
 # choosing ----------------------------------------------------------------------------------------------------------
 
-where: Function = elementwise(
+_choose: Function = elementwise(
     "x1 where the condition holds, else x2.",
     "condition x1 x2",
     name="where",
@@ -187,6 +188,22 @@ where: Function = elementwise(
     casts=common_after_first,
     vjp=lambda g, y, c, a, b: (None, where(c, g, 0), where(c, 0, g)),
 )
+
+
+def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
+    """x1 where the condition holds, else x2. Of a condition alone, the places where it holds, as `nonzero` gives them.
+
+    ArgumentError for one value without the other.
+    """
+    if x1 is None and x2 is None:
+        return FUNCTIONS["nonzero"](condition)
+    if x1 is None or x2 is None:
+        raise ArgumentError("where wants a value for both cases, x1 and x2, or for none")
+    return _choose(condition, x1, x2)
+
+
+FUNCTIONS["where"] = where
+
 
 # dtypes and sizes --------------------------------------------------------------------------------------------------
 

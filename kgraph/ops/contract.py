@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -66,6 +67,8 @@ def _einsum_numpy(*xs: np.ndarray, spec: str) -> np.ndarray:
     arrays = [x.astype(np.float32) for x in xs] if half else list(xs)
     if len(arrays) == 1:
         return np.einsum(spec, *arrays).astype(dtype)
+    if len(arrays) == 2 and (made := _product(arrays[0], arrays[1], spec)) is not None:
+        return made.astype(dtype, copy=False)
     inputs, output = parts_of(spec)
     labels, total = inputs[0], arrays[0]
     for place, (more, array) in enumerate(zip(inputs[1:], arrays[1:], strict=True), 2):
@@ -73,6 +76,24 @@ def _einsum_numpy(*xs: np.ndarray, spec: str) -> np.ndarray:
         kept = "".join(label for label in dict.fromkeys(labels + more) if label in needed)
         total, labels = _pair(total, labels, array, more, kept), kept
     return np.einsum(f"{labels}->{output}", total).astype(dtype, copy=False)
+
+
+def _product(a: np.ndarray, b: np.ndarray, spec: str) -> np.ndarray | None:
+    """What `_pair` gives, at once, where the last axis of one operand meets the first of the other."""
+    count = a.shape[-1] if a.ndim else 0
+    if not is_product(spec) or a.dtype.kind != "f" or b.shape[0] != count or not a.size or not b.size:
+        return None
+    made = np.matmul(a.reshape(1, a.size // count, count), b.reshape(1, count, b.size // count))
+    return made.reshape(a.shape[:-1] + b.shape[1:])
+
+
+@cache
+def is_product(spec: str) -> bool:
+    """Whether it is a product like "ab,bc->ac" or "abc,cd->abd"."""
+    inputs, output = parts_of(spec)
+    left, right = inputs
+    plain = len({*left, *right}) == len(left) + len(right) - 1
+    return plain and left[-1:] == right[:1] != "" and output == left[:-1] + right[1:]
 
 
 def _pair(a: np.ndarray, left: str, b: np.ndarray, right: str, kept: str) -> np.ndarray:

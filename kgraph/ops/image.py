@@ -21,7 +21,7 @@ from kgraph.ops.tensors import floating, tensor
 from kgraph.sizes import Size, shown
 from kgraph.types import is_float
 
-__all__ = ["crop_images", "pad_images", "resize", "rgb_to_grayscale"]
+__all__ = ["crop_images", "extract_patches", "pad_images", "resize", "rgb_to_grayscale"]
 
 
 def _triangle(x: np.ndarray) -> np.ndarray:
@@ -147,3 +147,55 @@ def _ends(length: Any, first: Any, last: Any, goal: Any, what: str, sign: int) -
     if not all(isinstance(one, (int, np.integer)) and one >= 0 for one in (first, last)):
         raise ArgumentError(f"{what} must not be negative: {first} and {last} on an axis of {length}")
     return int(first), int(last)
+
+
+def extract_patches(
+    images: Any, size: Any, strides: Any = None, dilation_rate: Any = 1, padding: str = "valid",
+    data_format: str | None = None,
+) -> Any:  # fmt: skip
+    """Patches of images, each as one vector: (..., rows, columns, height * width * channels), also where channels are
+    first, when these stand before rows and columns.
+
+    strides: how far patches are apart, by default their size; padding: "valid" or "same". ArgumentError for patches of
+    volumes. ShapeError: heights and widths must be known where patches overlap or are padded. As
+    `keras.ops.image.extract_patches`.
+    """
+    if isinstance(size, (list, tuple)) and len(size) == 3:
+        raise ArgumentError("extract_patches: patches of volumes are not built, only those of images")
+    images = tensor(images)
+    rows, _ = _spatial(images, data_format)
+    if channels_first(data_format):
+        images = moveaxis(images, rows - 1, -1)
+        rows -= 1
+    kernel, dilation = pair_of(size), pair_of(dilation_rate)
+    stride = kernel if strides is None else pair_of(strides)
+    for place in (0, 1):  # the axis becomes two: which patch, and where in it
+        images = _blocks(images, rows + 2 * place, kernel[place], stride[place], dilation[place], padding)
+    images = moveaxis(images, rows + 1, rows + 2)
+    *outer, height, width, depth = shape_of(images)
+    images = FUNCTIONS["reshape"](images, (*outer, height * width * depth))
+    return moveaxis(images, -1, rows) if channels_first(data_format) else images
+
+
+def _blocks(x: Any, axis: int, width: int, step: int, dilation: int, padding: str) -> Any:
+    """An axis as two: the blocks, and the places in each."""
+    length = shape_of(x)[axis]
+    if padding == "valid" and (width, 1) == (step, dilation):
+        count = length // width
+        shape = shape_of(x)
+        return FUNCTIONS["reshape"](part(x, axis, 0, count * width), (*shape[:axis], count, width, *shape[axis + 1 :]))
+    if isinstance(length, Size):
+        raise ShapeError(f"extract_patches: axis {axis} has {length} places; heights and widths must be known")
+    reach = dilation * (width - 1) + 1
+    if padding == "same":
+        count = -(-length // step)
+        missing = max((count - 1) * step + reach - length, 0)
+        ends = [(0, 0)] * len(shape_of(x))
+        ends[axis] = (missing // 2, missing - missing // 2)
+        x = FUNCTIONS["pad"](x, tuple(ends))
+    else:
+        count = (length - reach) // step + 1
+    if count < 1:
+        raise ShapeError(f"extract_patches: no patch that reaches over {reach} places fits into {length}")
+    places = np.arange(count)[:, None] * step + np.arange(width) * dilation
+    return take(x, places.astype(np.int32), axis)

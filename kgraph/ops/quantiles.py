@@ -280,5 +280,8 @@ def nonzero(x: Any) -> Any:
     ArgumentError in a model: how many there are depends on values. `where` and masks do without.
     """
     if is_symbolic((x,)):
-        raise ArgumentError("nonzero: in a model its size cannot depend on values; use where, or a mask")
+        raise ArgumentError(
+            "nonzero, and where(condition) without values: in a model a size cannot depend on values; use "
+            "where(condition, x1, x2), or a mask"
+        )
     return tuple(place.astype(np.int32) for place in np.nonzero(x))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kgraph.missing import missing
 from kgraph.optimizers import lookup, schedules
 from kgraph.optimizers.adadelta import Adadelta
 from kgraph.optimizers.adafactor import Adafactor
@@ -70,3 +71,7 @@ __all__ = [
     "schedules",
     "serialize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("optimizers", name)

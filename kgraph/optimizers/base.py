@@ -15,7 +15,8 @@ from kgraph.errors import ArgumentError, SettingError
 from kgraph.layers.naming import automatic_name
 from kgraph.optimizers import schedules
 from kgraph.optimizers.gradients import clip_by_global_norm, clip_by_norm, present
-from kgraph.optimizers.state import State, changed_only_if, current, standing_for
+from kgraph.optimizers.state import State, changed_only_if
+from kgraph.stateless import StatelessScope, paired
 from kgraph.trace import suspended
 from kgraph.variable import Variable
 
@@ -199,18 +200,12 @@ class Optimizer(State):
         """
         if not self.built:
             raise ArgumentError(f"{self.name} is not built: call build(variables) before stateless_apply")
-        variables = [*self._trainable_variables, *self.variables]
-        values = [*trainable_variables, *optimizer_variables]
-        weights = len(self._trainable_variables)
-        if len(trainable_variables) != weights or len(values) != len(variables):
-            raise ArgumentError(
-                f"{len(trainable_variables)} values for {weights} weights, "
-                f"and {len(optimizer_variables)} for {len(variables) - weights} variables of {self.name}"
-            )
-        with standing_for(variables, values):
+        weights = paired(self._trainable_variables, trainable_variables, f"weights of {self.name}")
+        state = paired(self.variables, optimizer_variables, f"variables of {self.name}")
+        with StatelessScope([*weights, *state]) as scope:
             self.apply(grads)
-            after = [current(variable) for variable in variables]
-        return after[:weights], after[weights:]
+        weights_after = [scope.get_current_value(variable) for variable, _ in weights]
+        return weights_after, [scope.get_current_value(variable) for variable, _ in state]
 
     def _variables_of(self, grads: list[Any], given: Iterable[Variable] | None) -> list[Variable]:
         if given is None and not self.built:

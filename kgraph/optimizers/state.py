@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from kgraph import initializers, ops
 from kgraph.errors import ArgumentError, SettingError
-from kgraph.trace import active, as_symbol, is_symbolic, tracing
+from kgraph.trace import active
 from kgraph.variable import Variable
 
 
@@ -120,11 +122,11 @@ def changed_only_if(condition: Any, variables: Iterable[Variable]) -> Iterator[N
 
     New values are computed either way and chosen element by element, in the kernel that computes them.
     """
-    before = [(variable, current(variable), variable.version) for variable in variables]
+    before = [(variable, current(variable)) for variable in variables]
     yield
-    for variable, old, version in before:
+    for variable, old in before:
         new = current(variable)
-        changed = new is not old if active() else variable.version != version
+        changed = new is not old if active() else not np.array_equal(new, old)
         if changed:
             variable.assign(ops.where(condition, new, old))
 
@@ -132,22 +134,3 @@ def changed_only_if(condition: Any, variables: Iterable[Variable]) -> Iterator[N
 def current(variable: Variable) -> Any:
     """The value of a variable so far: a symbol inside a trace, an array outside."""
     return variable.as_symbol() if active() else variable.numpy()
-
-
-@contextmanager
-def standing_for(variables: Sequence[Variable], values: Sequence[Any]) -> Iterator[None]:
-    """Inside the block, the variables have these values, and are changed for nobody else."""
-    if active() is not None or is_symbolic(values):
-        with tracing() as inner:
-            pairs = zip(variables, values, strict=True)
-            inner.updates.update({variable: as_symbol(value, variable.dtype) for variable, value in pairs})
-            yield
-        return
-    before = [variable.numpy() for variable in variables]
-    try:
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-        yield
-    finally:
-        for variable, old in zip(variables, before, strict=True):
-            variable.write(old)

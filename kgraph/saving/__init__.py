@@ -1,5 +1,8 @@
 """Models and weights in files, and objects as plain data."""
 
+from typing import Any
+
+from kgraph.missing import missing
 from kgraph.registry import (
     CustomObjectScope,
     custom_object_scope,
@@ -26,3 +29,7 @@ __all__ = [
     "save_weights",
     "serialize_keras_object",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("saving", name)

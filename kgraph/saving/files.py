@@ -1,4 +1,4 @@
-"""Models and weights in files: Keras's .keras and .weights.h5, and .safetensors for weights."""
+"""Models and weights in files: Keras's .keras, .h5 and .weights.h5, and .safetensors for weights."""
 
 from __future__ import annotations
 
@@ -42,19 +42,33 @@ def hdf5() -> ModuleType:
     return found
 
 
+def whole() -> ModuleType:
+    """The reader and writer of whole models in HDF5. MissingExtraError without the package h5py."""
+    hdf5()
+    from kgraph.saving import whole as found
+
+    return found
+
+
 # Whole models
 
 
 def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **options: Any) -> None:
     """Write a model, its weights and the state of its training to a .keras file, which Keras 3 reads too.
 
-    filepath: a path that ends in .keras, or a file open for writing. The old file stays whole until the new one is.
-    SavingError for what no file can hold, such as a lambda, and for another kind of file.
+    filepath: a path that ends in .keras, or a file open for writing; or a path that ends in .h5 or .hdf5, for Keras's
+    older format. The old file stays whole until the new one is. SavingError for what no file can hold, such as a
+    lambda, and for another kind of file.
     """
     if options or zipped is False:
         raise SavingError(f"models are written as .keras archives; {sorted(options) or 'zipped=False'} is not offered")
+    if is_whole(filepath):
+        config = configuration(model)
+        with written_whole(filepath, overwrite) as file:
+            whole().write(file, model, config, KERAS_VERSION)
+        return
     if not isinstance(filepath, io.IOBase) and not str(filepath).endswith(".keras"):
-        raise SavingError(f"{str(filepath)!r}: a path for a model ends in .keras ({KINDS})")
+        raise SavingError(f"{str(filepath)!r}: a path for a model ends in .keras or .h5 ({KINDS})")
     if not model.built:
         warnings.warn("the model is not built yet, so it is saved without weights; call it on data first", stacklevel=3)
     config = configuration(model)
@@ -70,6 +84,12 @@ def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: bool |
             weights.seek(0)
             with archive.open(WEIGHTS, "w", force_zip64=True) as member:
                 shutil.copyfileobj(weights, member, 1 << 20)
+
+
+def is_whole(filepath: Any) -> bool:
+    """Whether a path is one for a whole model in HDF5."""
+    name = "" if isinstance(filepath, io.IOBase) else str(filepath)
+    return name.endswith((".h5", ".hdf5")) and not name.endswith((".weights.h5", ".weights.hdf5"))
 
 
 def configuration(model: Any) -> dict[str, Any]:
@@ -95,7 +115,7 @@ def numbered_in(config: Any) -> list[dict[str, Any]]:
 def load_model(
     filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Any:
-    """The model of a .keras file that kgraph or Keras 3 wrote.
+    """The model of a .keras file, or of a whole model in HDF5, that kgraph or Keras wrote.
 
     custom_objects: classes and functions that are not kgraph's and not registered, by name. compile: compile it as it
     was, and take the optimizer's state. safe_mode is Keras's: code in a file is never run here, whatever it is.
@@ -105,10 +125,7 @@ def load_model(
         start = file.read(8)
         file.seek(0)
         if start == MAGIC:
-            raise SavingError(
-                "this is a model in one HDF5 file, as Keras 2 wrote them, which kgraph does not read: load it with "
-                f"Keras and save it as .keras, or {REBUILD}"
-            )
+            return whole_model(file, custom_objects, compile)
         archive = Archive(file)
         config = archive.json(CONFIG)
         if not isinstance(config, dict):
@@ -119,6 +136,24 @@ def load_model(
             model = model_of(config, custom_objects)
         with archive.weights() as weights, hdf5().reading(weights) as reader:
             state.restore(model, reader)
+    return model
+
+
+def whole_model(file: BinaryIO, custom_objects: Mapping[str, Any] | None, compile: bool) -> Any:
+    """The model of a file in Keras's older format."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    with hdf5().reading(file) as reader:
+        config, training = whole().config_of(reader.store)
+        if compile and training is not None:
+            config["compile_config"] = whole().compile_config(training)
+        with limited_to(ROOM + EXPANSION * size):
+            model = model_of(config, custom_objects)
+        if not model.built:
+            raise SavingError(f"the file does not say how the weights of model {model.name!r} are made; {REBUILD}")
+        whole().restore(model, whole().subgroup(reader.store, "model_weights"))
+        if model.compiled:
+            whole().restore_optimizer(model.optimizer, reader.store)
     return model
 
 
@@ -181,10 +216,8 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **optio
     endings = (".weights.h5", ".safetensors", ".keras")
     with opened(filepath, endings) as file, reader_of(file, str(filepath)) as reader:
         if reader.is_whole_model:
-            raise SavingError(
-                f"{str(filepath)!r} has the layout of Keras 2, which kgraph does not read: load it with Keras and save "
-                "the weights as .weights.h5"
-            )
+            whole().restore(model, reader.layers, skip_mismatch)
+            return
         state.restore(model, reader, skip_mismatch)
 
 

@@ -94,10 +94,17 @@ class Reader:
 
     @property
     def is_whole_model(self) -> bool:
-        """Whether it is a file of Keras 2, with the model's configuration in it, or one of its weight files."""
+        """Whether it has the layout of Keras 2: a whole model, or weights in the order of layers."""
         with undamaged("the head"):
             attributes = self.store.attrs
-            return "model_config" in attributes or "layer_names" in attributes or there(self.store, "model_weights")
+            return any(name in attributes for name in ("model_config", "layer_names", "layer_names0"))
+
+    @property
+    def layers(self) -> Any:
+        """The group of layers in that layout."""
+        with undamaged("model_weights"):
+            inside = there(self.store, "model_weights")
+            return child(self.store, "model_weights", "/") if inside else self.store
 
 
 @contextmanager

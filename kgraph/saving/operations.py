@@ -136,8 +136,11 @@ BY_FUNCTION = {operation.function: operation for operation in BY_CLASS.values()}
 
 
 def is_operation(config: Mapping[str, Any]) -> bool:
-    """Whether an entry among a model's layers is an operation, by its module."""
-    return str(config.get("module")).startswith(("keras.src.ops.", "keras.ops"))
+    """Whether an entry among a model's layers is an operation: by its module, or what a layer has and it has not."""
+    module, inner = config.get("module"), config.get("config")
+    if module is None:  # in whole models in HDF5
+        return config.get("class_name") in BY_CLASS and isinstance(inner, dict) and "trainable" not in inner
+    return str(module).startswith(("keras.src.ops.", "keras.ops"))
 
 
 def operation_config(call: Applied, name: str, refer: Callable[[Any], Any]) -> dict[str, Any]:

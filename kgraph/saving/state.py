@@ -131,10 +131,10 @@ def not_members(cls: type) -> frozenset[str]:
 def arrays_of(thing: Any) -> dict[str, np.ndarray]:
     """The arrays that a layer or optimizer puts into a file, by their names in its group."""
     if isinstance(thing, SeedGenerator):
-        return {"0": thing.state.value}
+        return {"0": thing.state.numbers}
     store: dict[str, Any] = {}
     thing.save_own_variables(store)
-    return {key: value.value if isinstance(value, Variable) else np.asarray(value) for key, value in store.items()}
+    return {key: value.numbers if isinstance(value, Variable) else np.asarray(value) for key, value in store.items()}
 
 
 def groups(root: Any) -> Iterator[tuple[str, str, dict[str, np.ndarray]]]:

@@ -85,6 +85,9 @@ class CompiledLoss:
             found = get_loss(loss, targets[place], predictions[place])
             self._parts.append((place, found, weight, mean))
             self.metrics += [mean] if mean else []
+        if isinstance(outputs.structure, Mapping) and isinstance(self.loss, Mapping):
+            order = [f"{name}_loss" for name in self.loss]  # of a dict of outputs, that in which the losses are given
+            self.metrics.sort(key=lambda mean: order.index(mean.name))
 
 
 def get_loss(identifier: Any, y_true: Any, y_pred: Any) -> Loss:

@@ -37,11 +37,13 @@ class CompiledMetrics:
                 raise ArgumentError(f"{what}= wants a list or a dict, not {value!r:.60}")
         self.plain, self.weighted, self.output_names = plain, weighted, output_names
         self._parts: list[tuple[int, Metric, bool]] | None = None  # output, metric, whether it is weighted
+        self.output_count = 0
 
     @property
     def metrics(self) -> list[Metric]:
-        """The metrics; none before they have seen what the outputs are."""
-        return [metric for _, metric, _ in self._parts or ()]
+        """The metrics; none before they have seen what the outputs are. Those of several outputs go by their names."""
+        found = [metric for _, metric, _ in self._parts or ()]
+        return found if self.output_count < 2 else sorted(found, key=lambda metric: metric.name)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Take in one batch."""
@@ -56,7 +58,7 @@ class CompiledMetrics:
         if self._parts is None:
             plain = self._built(self.plain, "metrics=", False, outputs, targets, predictions)
             weighted = self._built(self.weighted, "weighted_metrics=", True, outputs, targets, predictions)
-            self._parts = _named_apart(outputs, plain, weighted)
+            self._parts, self.output_count = _named_apart(outputs, plain, weighted), len(outputs)
         for place, metric, is_weighted in self._parts:
             weight = {"sample_weight": weights[place]} if is_weighted and weights[place] is not None else {}
             metric.update_state(targets[place], predictions[place], **weight)

@@ -120,6 +120,7 @@ class Arrays:
             if y is None:
                 raise ArgumentError("class_weight wants targets: pass y")
             sample_weight = class_weights(y, class_weight)
+        self.weighs_classes = class_weight is not None
         weights = as_nest(sample_weight, "sample_weight")
         self.data = pack_x_y_sample_weight(x, y, _floats(weights))
         self.size = length(self.data)
@@ -151,13 +152,17 @@ class Arrays:
         return _taken(self.data, chosen)
 
     def split(self, share: float) -> tuple[Arrays, Arrays]:
-        """All but the last samples, and the last: this share of them."""
+        """All but the last samples, and the last: this share of them, which weights of classes do not concern."""
         if not 0 < share < 1:
             raise ArgumentError(f"validation_split is between 0 and 1, not {share}")
         at = int(self.size * (1 - share))
         if not 0 < at < self.size:
             raise ArgumentError(f"validation_split={share} of {self.size} samples leaves one part empty")
-        return self.part(slice(0, at)), self.part(slice(at, None))
+        kept, held_out = self.part(slice(0, at)), self.part(slice(at, None))
+        if self.weighs_classes:
+            x, y, _ = unpack_x_y_sample_weight(held_out.data)
+            held_out.data = pack_x_y_sample_weight(x, y)
+        return kept, held_out
 
     def part(self, chosen: slice) -> Arrays:
         """Some of the samples."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgraph import tree
-from kgraph.errors import ArgumentError
+from kgraph.arrays import by_output
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,5 @@ class Outputs:
         partial: a dict may leave outputs out; they get None. ArgumentError for a name that no output has, or for
         another number of values than outputs.
         """
-        if isinstance(value, Mapping):
-            unknown = sorted(str(key) for key in value if key not in self.names)
-            missing = [] if partial else [name for name in self.names if name not in value]
-            if unknown or missing:
-                wrong = f"{unknown[0]!r} is no output" if unknown else f"{missing[0]!r} is missing"
-                raise ArgumentError(f"{what} goes by the outputs {', '.join(self.names)}: {wrong}")
-            return [value.get(name) for name in self.names]
-        if len(self) == 1 and not tree.is_nested(value):
-            return [value]
-        flat = tree.flatten(value)
-        if len(flat) != len(self):
-            raise ArgumentError(
-                f"{what} wants one for each of the {len(self)} outputs {', '.join(self.names)}, and got {len(flat)}"
-            )
-        return flat
+        by_name = isinstance(value, Mapping)
+        return by_output(self.names, value if by_name else tree.flatten(value), what, partial)

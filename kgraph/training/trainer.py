@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MethodType
 from typing import Any
 
 import numpy as np
 
-from kgraph import losses, ops, optimizers, tree
+from kgraph import ops, optimizers, tree
 from kgraph.direct import DirectExecutable, declined
 from kgraph.errors import ArgumentError, GraphError
 from kgraph.gradient_tape import GradientTape
+from kgraph.layers.owner import note_change
 from kgraph.metrics import Mean
-from kgraph.metrics import deserialize as metric_of
-from kgraph.named import to_config
+from kgraph.saving import objects
+from kgraph.stateless import StatelessScope, paired
 from kgraph.training import fitting
 from kgraph.training.compiled_loss import CompiledLoss
 from kgraph.training.compiled_metrics import CompiledMetrics
@@ -61,6 +62,8 @@ class Trainer:
     name: str
     losses: list[Any]
     trainable_variables: list[Any]
+    non_trainable_variables: list[Any]
+    metrics_variables: list[Any]
 
     def compile(
         self,
@@ -114,7 +117,8 @@ class Trainer:
         self.stop_training = False
 
     def _forget_steps(self) -> None:
-        """Trace all steps anew."""
+        """Trace all steps, and calls on arrays, anew."""
+        note_change()
         for name in NATIVE:
             self.__dict__.pop(name, None)
         if self._compilation is not None:
@@ -225,6 +229,31 @@ class Trainer:
             )
         return total
 
+    def stateless_compute_loss(
+        self,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        metrics_variables: Sequence[Any],
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tuple[Any, tuple[list[Any], list[Any], list[Any]]]:
+        """`compute_loss` with these values for the variables, which are left as they are.
+
+        Returns the loss, and the values of the three lists of variables afterwards. ArgumentError for a wrong number.
+        """
+        given = [
+            paired(self.trainable_variables, trainable_variables, f"trainable variables of model {self.name!r}"),
+            paired(self.non_trainable_variables, non_trainable_variables, f"other variables of model {self.name!r}"),
+            paired(self.metrics_variables, metrics_variables, f"variables of the metrics of model {self.name!r}"),
+        ]
+        with StatelessScope([pair for pairs in given for pair in pairs]) as scope:
+            loss = self._loss_of(x, y, y_pred, sample_weight, training)
+        weights, state, measured = ([scope.get_current_value(one) for one, _ in pairs] for pairs in given)
+        return loss, (weights, state, measured)
+
     def _loss_of(self, x: Any, y: Any, y_pred: Any, sample_weight: Any, training: bool) -> Any:
         """`compute_loss`, also where a subclass defines it without `training`."""
         takes = inspect.signature(self.compute_loss).parameters
@@ -323,36 +352,14 @@ class Trainer:
         """What `compile` was given, as plain data; None before it was called."""
         if self._compilation is None:
             return None
-        return {key: _plain(value) for key, value in self._compilation.config.items()}
+        return {key: objects.serialize_keras_object(value) for key, value in self._compilation.config.items()}
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compile as `get_compile_config` of an equal model says, and make the optimizer's variables."""
         given = {key: value for key, value in config.items() if key in inspect.signature(self.compile).parameters}
         given["optimizer"] = optimizers.deserialize(given["optimizer"]) if given.get("optimizer") else "rmsprop"
-        given["loss"] = _made(given.get("loss"), losses.deserialize)
-        for key in ("metrics", "weighted_metrics"):
-            given[key] = _made(given.get(key), metric_of)
+        for key in ("loss", "metrics", "weighted_metrics"):
+            given[key] = objects.made(given.get(key))
         self.compile(**given)
         if self.optimizer is not None and getattr(self, "built", False):
             self.optimizer.build(self.trainable_variables)
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    return to_config(value)
-
-
-def _made(value: Any, deserialize: Any) -> Any:
-    """The objects that a nest of configurations describes; names stay names."""
-    if isinstance(value, Mapping) and "class_name" in value:
-        return deserialize(value)
-    if isinstance(value, Mapping):
-        return {key: _made(one, deserialize) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_made(one, deserialize) for one in value]
-    return value

@@ -202,3 +202,12 @@ def test_a_cell_of_ones_own_runs_and_has_gradients() -> None:
     assert all(np.abs(one).max() < 1e-4 for one in grads)
     both = kg.layers.Bidirectional(kg.layers.RNN(MinimalCell(4)))
     assert both(X).shape == (3, 8)
+
+
+def test_cells_in_a_stack_may_have_one_state_each_and_hand_it_back_in_a_list():
+    sequences = np.random.default_rng(0).random((2, 5, 4), dtype=np.float32)
+    i = kg.Input((5, 4))
+    stack = kg.layers.RNN([MinimalCell(3), MinimalCell(6)], return_state=True)
+    output, first, second = kg.Model(i, stack(i)).predict(sequences, verbose=0)
+    assert (output.shape, first.shape, second.shape) == ((2, 6), (2, 3), (2, 6))
+    np.testing.assert_array_equal(output, second)

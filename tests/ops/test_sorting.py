@@ -128,3 +128,12 @@ def test_what_is_refused() -> None:
         ops.quantile(X, 0.5, method="fast")
     with pytest.raises(ShapeError, match="no elements"):
         ops.median(X[:0])
+
+
+def test_where_of_a_condition_alone_gives_places() -> None:
+    for found, wanted in zip(ops.where(X > 0), np.where(X > 0), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    with pytest.raises(ArgumentError, match="where wants a value for both"):
+        ops.where(X > 0, X)
+    with pytest.raises(ArgumentError, match="a size cannot depend on values"):
+        kg.compile(lambda x: ops.where(x > 0), inputs=[kg.Input((3,))])

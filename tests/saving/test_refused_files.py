@@ -230,7 +230,7 @@ def test_cve_2025_12058_a_vocabulary_is_not_read_from_elsewhere(vocabulary: str,
 # Whole models in HDF5
 
 
-def test_cve_2025_9905_models_in_hdf5_are_refused(tmp_path: Path) -> None:
+def test_cve_2025_9905_code_in_models_in_hdf5_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.h5"
     layer = {"class_name": "Lambda", "config": {"name": "evil", "function": [CODE, None, None]}}
     with h5py.File(path, "w") as store:
@@ -238,12 +238,12 @@ def test_cve_2025_9905_models_in_hdf5_are_refused(tmp_path: Path) -> None:
             {"class_name": "Sequential", "config": {"name": "m", "layers": [layer]}}
         )
         store.attrs["layer_names"] = ["dense"]
-    refused(path, "one HDF5 file, as Keras 2 wrote them")
+    refused(path, "Lambda")
     path.rename(tmp_path / "model.keras")
-    refused(tmp_path / "model.keras", "one HDF5 file")
+    refused(tmp_path / "model.keras", "Lambda")
     model = honest()
     (tmp_path / "model.keras").rename(tmp_path / "model.weights.h5")
-    with pytest.raises(SavingError, match="layout of Keras 2"):
+    with pytest.raises(SavingError, match="has no 'dense'"):
         model.load_weights(tmp_path / "model.weights.h5")
 
 

@@ -172,9 +172,10 @@ def test_places_that_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.keras").mkdir()
     with pytest.raises(SavingError, match="is a directory"):
         model.save(tmp_path / "folder.keras")
-    for name in ("model", "model.h5", "model.pt"):
+    for name in ("model", "model.pt", "model.weights.h5"):
         with pytest.raises(SavingError, match=r"ends in \.keras"):
             model.save(tmp_path / name)
+    for name in ("model", "model.pt", "model.h5"):
         with pytest.raises(SavingError, match=r"ends in \.weights\.h5"):
             model.save_weights(tmp_path / name)
     with pytest.raises(SavingError, match="zipped"):

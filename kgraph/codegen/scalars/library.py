@@ -73,10 +73,11 @@ def erf(x: Any) -> Any:
 
 def ratio(table: Any, r: Any) -> Any:
     """A ratio of polynomials."""
+    tops, bottoms = table  # table[0] would need passes of numba that kernels are compiled without
     above, below = real(0), real(0)
-    for coefficient in table[0]:
+    for coefficient in tops:
         above = above * r + real(coefficient)
-    for coefficient in table[1]:
+    for coefficient in bottoms:
         below = below * r + real(coefficient)
     return above / below
 

@@ -12,6 +12,7 @@ from kgraph.sizes import Dim
 from kgraph.types import FLOATS
 
 ATOM = re.compile(r"-?[\w.]+(\(\))?")
+SUMS = ("{0} + {1}", "{0} * {1}")
 
 
 class Source:
@@ -81,9 +82,18 @@ def digits(position: str, loops: Sequence[Loop]) -> list[str]:
     return lines[::-1]
 
 
+def wrapping(operand: str, dtype: str) -> str:
+    """An operand of a sum, a difference or a product: these wrap around as numpy's do, where LLVM would take for
+    granted that those of int64 fit, and conclude from x + 1 that it is more than x."""
+    return f"uint64({operand})" if dtype == "int64" else operand
+
+
 def combined(one: Accumulator, held: str) -> str:
     """The accumulator with one more element; integers stay as narrow as they are, where numba would widen them."""
-    text = one.combine.format(held, closed(one.value))
+    parts = [held, one.value]
+    if one.combine in SUMS:
+        parts = [wrapping(part, one.dtype) for part in parts]
+    text = one.combine.format(*map(closed, parts))
     return text if one.dtype in ("bool", *FLOATS) else f"{one.dtype}({text})"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.codegen.schedule.source import closed, condition_text, index_text
+from kgraph.codegen.schedule.source import closed, condition_text, index_text, wrapping
 from kgraph.index import Apply, Choose, Condition, Floor, Index, Loop, Operand, Read, flatten
 from kgraph.ir import Graph, Node
 from kgraph.op import OPS
@@ -18,6 +18,7 @@ from kgraph.types import FLOATS, TensorType
 
 Place = tuple[str, tuple[Index, ...]]
 ARGUMENTS_ONLY = re.compile(r"\w+\((\{\w+\}(\(\d+\))?(, )?)*\)")  # a template in which no operand needs parentheses
+WRAPPING = ("add", "subtract", "multiply", "square")
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ class Values:
         attrs = {key: rename_axes(value, self.names) for key, value in node.attrs.items()}
         template = self._template(node, arguments, first)
         assert template is not None, f"{node.op} has no scalar expression"
+        if node.op in WRAPPING:
+            inputs = [wrapping(text, first) for text in inputs]
         if not ARGUMENTS_ONLY.fullmatch(template):
             inputs = list(map(closed, inputs))
         text = template.format(*inputs, T=constructor(node.tensor.dtype), A=constructor(first), **attrs)

@@ -39,6 +39,37 @@ def test_integers_at_their_ends(dtype: str, target: str, monkeypatch: pytest.Mon
         assert not wrong, f"{name} of {dtype}: x, y, result and numpy's: {wrong[:5]}"
 
 
+WRAPPED = {
+    "x + 1 < x": lambda x: ops.less(x + 1, x),
+    "x - 1 > x": lambda x: ops.greater(x - 1, x),
+    "the larger of x + 1 and x": lambda x: ops.maximum(x + 1, x),
+    "the sign of x + 1": lambda x: ops.sign(x + 1),
+    "-x == x": lambda x: ops.equal(-x, x),
+    "|x| < 0": lambda x: ops.less(ops.absolute(x), 0),
+    "x * x < 0": lambda x: ops.less(ops.square(x), 0),
+    "x ** 2 < 0": lambda x: ops.less(ops.power(x, 2), 0),
+    "2 * x // 2": lambda x: (x * 2) // 2,
+    "3 * x % 3": lambda x: (x * 3) % 3,
+    "x // -1 < 0": lambda x: ops.less(x // -1, 0),
+    "a sum of positive numbers": lambda x: ops.less(ops.sum(ops.maximum(x, 0)), 0),
+    "running sums": lambda x: ops.less(ops.cumsum(ops.maximum(x, 0)), 0),
+    "a product": lambda x: ops.less(ops.einsum("i,i->", x, x), 0),
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_is_concluded_from_what_does_not_fit_into_int64(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KGRAPH_CUDA", "emulate")
+    given = [kg.Input(batch_shape=(None,), dtype="int64")]
+    compiled = kg.compile(lambda x: [row(x) for row in WRAPPED.values()], inputs=given, target=target)
+    ends = np.iinfo("int64")
+    x = np.array([ends.max, ends.min, 0, 5, -3, ends.max // 2 + 1, 3037000500], "int64")
+    with np.errstate(all="ignore"):
+        wanted = [row(x) for row in WRAPPED.values()]
+    for name, have, want in zip(WRAPPED, compiled(x), wanted, strict=True):
+        np.testing.assert_array_equal(have, want, err_msg=name)
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_booleans_are_inverted(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KGRAPH_CUDA", "emulate")

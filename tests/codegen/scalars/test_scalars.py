@@ -1,4 +1,4 @@
-"""The scalar functions of CUDA: run thread by thread on the CPU, and compiled for a GPU."""
+"""The scalar functions of CUDA, run thread by thread on the CPU and compiled for a GPU, and the CPU's of float64."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from loops import loop
 
 import kgraph.ops  # noqa: F401  (fills the tables)
 from kgraph.codegen.cuda.emulate import emulate
@@ -57,6 +58,15 @@ def test_functions_of_cuda_are_the_numpy_rows(dtype: str) -> None:
             atol=1e-6 if dtype == "float32" else 1e-15,
             err_msg=name,
         )
+
+
+def test_functions_of_float64_are_the_numpy_rows_on_the_cpu() -> None:
+    x, y = (one.reshape(-1) for one in np.meshgrid(SPECIAL, SPECIAL))
+    for name, text, count in expressions("float64"):
+        have = loop(f"float64({text})", "float64", "float64", "float64")(x, y)
+        with np.errstate(all="ignore"):
+            want = np.asarray(OPS[name].numpy(*[x, y][:count])).astype(np.float64)
+        np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-15, err_msg=name)
 
 
 def test_functions_of_cuda_compile_and_stay_in_float32() -> None:

@@ -1,0 +1,95 @@
+"""Public names of Keras that are not here, and what to do instead; kgraph.ops has its own table."""
+
+from __future__ import annotations
+
+_AUGMENT = (
+    "augmentation of images is not built; do it where the data is made (a PyDataset), or in a Layer of your own with "
+    "kgraph.ops and kgraph.random"
+)
+_STRINGS = "there are no strings here; turn them into integers ahead of the model, in Python"
+_SPECTRUM = "there are no complex numbers here; compute spectra ahead of the model, with numpy.fft"
+_FRAMEWORK = "it wraps another framework, and none runs here"
+_FILES = "kgraph reads no data from files or the network; load it with the library that knows it"
+_IMAGES = "kgraph reads and writes no images; use PIL or imageio"
+_QUANTIZED = "quantization is not built; policies are floats of 16, 32 and 64 bits, mixed_float16 and mixed_bfloat16"
+_DRAWN = "it is not built; draw from numpy ahead of the model, or use normal, uniform, randint, categorical"
+_ONE_KIND = "there is one way to compute it, chosen by kgraph"
+_TRACEBACKS = "tracebacks are not filtered"
+_TALK = "verbose= says how much is printed"
+
+_AUGMENTING = (
+    "AugMix AutoContrast ContrastLimitedAdaptiveHistogramEqualization CutMix Equalization MaxNumBoundingBoxes "
+    "MixUp Pipeline RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomCrop "
+    "RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert "
+    "RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear "
+    "RandomTranslation RandomZoom Solarization"
+)
+
+WHY: dict[str, dict[str, str]] = {
+    "layers": {
+        **dict.fromkeys(_AUGMENTING.split(), _AUGMENT),
+        **dict.fromkeys(("StringLookup", "TextVectorization", "Hashing", "HashedCrossing"), _STRINGS),
+        **dict.fromkeys(("STFTSpectrogram", "MelSpectrogram"), _SPECTRUM),
+        **dict.fromkeys(("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"), _FRAMEWORK),
+        "ReversibleEmbedding": "it is not built; in a Layer, multiply by ops.transpose(embedding.embeddings)",
+    },
+    "utils": {
+        **dict.fromkeys(
+            ("audio_dataset_from_directory", "image_dataset_from_directory", "text_dataset_from_directory", "get_file"),
+            _FILES,
+        ),
+        **dict.fromkeys(("array_to_img", "img_to_array", "load_img", "save_img"), _IMAGES),
+        **dict.fromkeys(("plot_model", "model_to_dot"), "print model.graph, or draw model.graph.nx, a networkx graph"),
+        "timeseries_dataset_from_array": "it is not built; numpy.lib.stride_tricks.sliding_window_view cuts windows",
+        "FeatureSpace": "it is not built; use Normalization, Discretization, IntegerLookup and CategoryEncoding",
+        "bounding_boxes": "bounding boxes are not built",
+        **dict.fromkeys(
+            ("disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled"), _TALK
+        ),
+        "get_source_inputs": "model.inputs has the inputs",
+        "Config": "a dict or a dataclass does",
+        "legacy": "what Keras 2 needed is not built",
+    },
+    "random": dict.fromkeys(("beta", "binomial", "gamma"), _DRAWN),
+    "callbacks": {"OrbaxCheckpoint": "it is jax's; use ModelCheckpoint or BackupAndRestore"},
+    "optimizers": {"legacy": "the optimizers of Keras 2 are not built; those of Keras 3 have the same names"},
+    "saving": {"KerasFileEditor": "it is not built; load the model, change it, and save it"},
+    "config": {
+        **dict.fromkeys(
+            ("backend", "set_backend", "is_nnx_enabled"), "there is one backend, and no name for it: kgraph itself"
+        ),
+        **dict.fromkeys(
+            ("disable_flash_attention", "enable_flash_attention", "is_flash_attention_enabled"), _ONE_KIND
+        ),
+        **dict.fromkeys(
+            ("disable_traceback_filtering", "enable_traceback_filtering", "is_traceback_filtering_enabled"), _TRACEBACKS
+        ),
+        **dict.fromkeys(
+            ("disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled"), _TALK
+        ),
+        **dict.fromkeys(
+            ("max_epochs", "set_max_epochs", "max_steps_per_epoch", "set_max_steps_per_epoch"),
+            "give epochs= and steps_per_epoch= to fit",
+        ),
+        "enable_unsafe_deserialization": "files are data here: no code in them is ever run",
+    },
+    "dtype_policies": {
+        **dict.fromkeys(
+            (
+                "AWQDTypePolicy", "GPTQDTypePolicy", "Int4DTypePolicy", "QuantizedDTypePolicy",
+                "QuantizedFloat8DTypePolicy",
+            ),
+            _QUANTIZED,
+        ),
+        "DTypePolicyMap": "it is not built; give dtype= to the layers",
+        "FloatDTypePolicy": "it is DTypePolicy",
+    },
+}  # fmt: skip
+
+
+def missing(module: str, name: str) -> AttributeError:
+    """What a module of kgraph raises for a name that it does not have."""
+    why = WHY.get(module, {}).get(name)
+    if why is None:
+        return AttributeError(f"module 'kgraph.{module}' has no attribute {name!r}")
+    return AttributeError(f"kgraph.{module} has no {name!r}: {why}")

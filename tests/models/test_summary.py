@@ -1,0 +1,63 @@
+"""The table of a model: what it says of layers whose calls no definition holds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import kgraph as kg
+
+X = np.zeros((2, 4), "float32")
+
+
+def written(k: Any) -> Any:
+    """A subclassed model: a layer called twice, a model inside, several outputs, and one that is not used."""
+
+    class Written(k.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = k.layers.Dense(4, name="first")
+            self.inner = k.Sequential([k.layers.Dense(3)], name="inner")
+            self.cell = k.layers.LSTM(5, return_state=True, name="cell")
+            self.unused = k.layers.Dense(3, name="unused")
+
+        def call(self, x: Any) -> Any:
+            return self.inner(self.first(self.first(x))), self.cell(x[:, None])[0]
+
+    return Written()
+
+
+def shapes_of(model: Any) -> dict[str, str]:
+    """The second column of the table, by the first word of the first; batches of any size are one."""
+    lines: list[str] = []
+    model.summary(print_fn=lambda text, **_: lines.append(text), line_length=100)
+    found = re.findall(r"│ (\w+) \(\w+\) +│ (.*?) +│", "\n".join(lines))
+    return {name: shape.replace("(2,", "(None,") for name, shape in found}
+
+
+@pytest.mark.filterwarnings("ignore:.*was called on layer:UserWarning")  # Keras says so of any model that is called
+def test_a_called_model_shows_the_shapes_that_keras_shows() -> None:
+    ours, theirs = written(kg), written(keras)
+    ours(X)
+    theirs(X)
+    assert shapes_of(ours) == shapes_of(theirs)
+    assert shapes_of(ours)["unused"] == "?"
+    assert shapes_of(ours)["cell"] == "((None, 5), (None, 5), (None, 5))"
+
+
+def test_a_built_model_shows_shapes_and_one_that_was_never_called_none() -> None:
+    model = written(kg)
+    assert set(shapes_of(model).values()) == {"?"}
+    model.build((None, 4))
+    assert shapes_of(model)["first"] == "(None, 4)"
+
+
+def test_a_model_that_was_fitted_shows_shapes() -> None:
+    model = written(kg)
+    model.compile("sgd", ["mse", "mse"])
+    model.fit(X, [np.zeros((2, 3)), np.zeros((2, 5))], verbose=0)
+    assert shapes_of(model)["inner"] == "(None, 3)"

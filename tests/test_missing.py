@@ -1,0 +1,41 @@
+"""A public name of Keras is here, or says why it is not."""
+
+from __future__ import annotations
+
+import importlib
+
+import keras
+import pytest
+
+import kgraph as kg
+from kgraph.missing import WHY
+
+MODULES = [
+    "layers", "losses", "metrics", "optimizers", "callbacks", "initializers", "regularizers", "constraints",
+    "activations", "random", "saving", "config", "models", "dtype_policies", "optimizers.schedules", "utils",
+]  # fmt: skip
+
+
+def looked_up(start: object, path: str) -> object:
+    for name in path.split("."):
+        start = getattr(start, name)
+    return start
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_a_name_of_keras_is_here_or_says_why_not(path):
+    theirs, ours = looked_up(keras, path), looked_up(kg, path)
+    names = [name for name in dir(theirs) if not name.startswith("_")]
+    absent = {name for name in names if not hasattr(ours, name)}
+    assert absent == set(WHY.get(path, ())) & set(names)
+
+
+@pytest.mark.parametrize("path", WHY)
+def test_a_missing_name_is_an_attribute_error_with_the_reason(path):
+    module = importlib.import_module(f"kgraph.{path}")
+    for name, why in WHY[path].items():
+        with pytest.raises(AttributeError, match=f"kgraph.{path} has no '{name}': ") as caught:
+            getattr(module, name)
+        assert str(caught.value).endswith(why)
+    with pytest.raises(AttributeError, match="has no attribute 'Dens'"):
+        _ = module.Dens

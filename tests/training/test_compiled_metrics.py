@@ -1,0 +1,60 @@
+"""In which order `evaluate` gives what was measured."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import kgraph as kg
+
+rng = np.random.default_rng(2)
+X, Z, A = (rng.random((6, size)).astype(np.float32) for size in (3, 2, 1))
+
+
+def two_outputs(as_dict: bool) -> kg.Model:
+    i = kg.Input((3,))
+    outputs = [kg.layers.Dense(2, name="z")(i), kg.layers.Dense(1, name="a")(i)]
+    return kg.Model(i, dict(zip("za", outputs, strict=True)) if as_dict else outputs)
+
+
+def test_the_metrics_of_one_output_come_as_they_were_given():
+    model = kg.Sequential([kg.Input((3,)), kg.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mse", "mae"], weighted_metrics=["mape"])
+    model.evaluate(X, A, verbose=0)
+    assert model.metrics_names == ["loss", "mse", "mae", "mape"]
+
+
+def test_the_metrics_of_several_outputs_come_by_name_after_the_losses_as_in_keras():
+    model = two_outputs(as_dict=False)
+    model.compile("sgd", "mse", metrics={"z": ["mse", "mae"], "a": ["mae"]})
+    values = model.evaluate(X, [Z, A], verbose=0)
+    assert model.metrics_names == ["loss", "z_loss", "a_loss", "a_mae", "z_mae", "z_mse"]
+    named = model.evaluate(X, [Z, A], verbose=0, return_dict=True)
+    np.testing.assert_allclose(values, [named[name] for name in model.metrics_names])
+
+
+def test_the_losses_of_a_dict_of_outputs_come_in_the_order_in_which_they_were_given():
+    for given in ({"z": "mse", "a": "mae"}, {"a": "mae", "z": "mse"}):
+        model = two_outputs(as_dict=True)
+        model.compile("sgd", given)
+        model.evaluate(X, {"z": Z, "a": A}, verbose=0)
+        assert model.metrics_names == ["loss", *(f"{name}_loss" for name in given)]
+
+
+def test_a_metric_may_give_the_value_of_its_variable():
+    class Ones(kg.metrics.Metric):
+        def __init__(self):
+            super().__init__(name="ones")
+            self.count = self.add_weight(name="count", initializer="zeros", shape=())
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            right = kg.ops.cast(y_true, "int32") == kg.ops.cast(kg.ops.argmax(y_pred, axis=1), "int32")
+            self.count.assign_add(kg.ops.sum(kg.ops.cast(right, "float32")))
+
+        def result(self):
+            return self.count.value
+
+    model = kg.Sequential([kg.Input((3,)), kg.layers.Dense(4, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=[Ones()])
+    labels = np.array([0, 1, 2, 3, 0, 1])
+    found = model.evaluate(X, labels, batch_size=4, verbose=0, return_dict=True)["ones"]
+    assert found == (model.predict(X, verbose=0).argmax(1) == labels).sum()
