@@ -107,7 +107,7 @@ def _held(graph: Graph, variable: Any) -> None:
             graph.set(node.name, op="input", attrs={})
             graph.inputs.append(node.name)
             return
-    _input(graph, variable.path, variable.type)
+    _input(graph, variable.label, variable.type)
 
 
 def target_kind(output: TensorType, shape: Shape, dtype: Any) -> TensorType:

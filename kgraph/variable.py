@@ -176,9 +176,14 @@ class Variable(Operators):
 
     def as_param(self) -> Symbol:
         """The one symbol of the variable's value at the start of a call."""
-        if self._symbol is None or self._symbol.stem != self.path:
-            self._symbol = Symbol("param", (), {"variable": self}, self.type, self.path)
+        if self._symbol is None or self._symbol.stem != self.label:
+            self._symbol = Symbol("param", (), {"variable": self}, self.type, self.label)
         return self._symbol
+
+    @property
+    def label(self) -> str:
+        """What graphs call it: hidden.kernel, beside hidden/einsum, which is a value of the layer's call."""
+        return self.path.replace("/", ".")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         self._needs_numbers()

@@ -61,5 +61,5 @@ def outermost() -> Iterator[None]:
 
 
 def path_of(name: str) -> str:
-    """The path of a weight created here: scopes and name, joined by dots."""
-    return ".".join([*(scope for scope, _ in _scopes.get() if scope), name])
+    """The path of a weight created here: scopes and name, joined by slashes."""
+    return "/".join([*(scope for scope, _ in _scopes.get() if scope), name])

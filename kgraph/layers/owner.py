@@ -83,7 +83,7 @@ class Owner:
             self._own(value, self._metrics, self._metrics)
         elif not isinstance(value, Symbol) and isinstance(getattr(value, "state", None), Variable):
             value.state.trainable = False
-            value.state.path = f"{self.__dict__.get('_name', type(self).__name__)}.{value.state.name}"
+            value.state.path = f"{self.__dict__.get('_name', type(self).__name__)}/{value.state.name}"
             self._own(value, self._seeds, self._seeds)
 
     def _own(self, value: Any, known: Iterable[Any], place: list[Any]) -> None:

@@ -91,7 +91,7 @@ def long_names(loss: Any) -> Any:
 
 def put_variables(group: Any, variables: Sequence[Variable]) -> None:
     """Write arrays under the paths of their variables, and the paths in order."""
-    names = [variable.path.replace(".", "/") for variable in variables]
+    names = [variable.path for variable in variables]
     clash = len({*names}) < len(names) or any(a.startswith(f"{b}/") for a in names for b in names)
     if clash:
         names = [f"{number}_{name.replace('/', '_')}" for number, name in enumerate(names)]

@@ -125,10 +125,10 @@ def test_weights_are_named_by_their_layers() -> None:
     layer = Outer()
     layer(X)
     assert [weight.path for weight in layer.weights] == [
-        "outer.first.kernel",
-        "outer.first.bias",
-        "outer.second.kernel",
-        "outer.second.bias",
+        "outer/first/kernel",
+        "outer/first/bias",
+        "outer/second/kernel",
+        "outer/second/bias",
     ]
     assert layer.weights[0].name == "kernel"
 
@@ -149,7 +149,7 @@ def test_layers_appended_to_a_list_are_found_in_order() -> None:
 
     layer = Stack()
     layer(X)
-    assert [weight.path.split(".")[1] for weight in layer.weights[::2]] == ["last", "block0", "block1"]
+    assert [weight.path.split("/")[1] for weight in layer.weights[::2]] == ["last", "block0", "block1"]
 
 
 def test_a_layer_in_the_style_of_keras_2() -> None:

@@ -71,7 +71,7 @@ def pair(build: Any) -> tuple[Any, Any]:
 def test_weights_are_in_the_order_of_keras(build: Any) -> None:
     ours, theirs = build(kg), build(keras)
     assert [layer.name for layer in ours.layers] == [layer.name for layer in theirs.layers]
-    assert [weight.path.split(".")[-2:] for weight in ours.weights] == [
+    assert [weight.path.split("/")[-2:] for weight in ours.weights] == [
         weight.path.split("/")[-2:] for weight in theirs.weights
     ]
     assert [weight.shape for weight in ours.trainable_weights] == [tuple(w.shape) for w in theirs.trainable_weights]
