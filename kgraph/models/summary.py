@@ -129,14 +129,11 @@ def has_joins(model: Any) -> bool:
 def totals(model: Any) -> list[str]:
     """The lines below the table."""
     trainable, frozen = model.trainable_weights, model.non_trainable_weights
-    return [
-        f" {title} params: {count(weights):,} ({memory(weights)})"
-        for title, weights in (
-            ("Total", [*trainable, *frozen]),
-            ("Trainable", trainable),
-            ("Non-trainable", frozen),
-        )
-    ]
+    optimizer = getattr(model, "optimizer", None)
+    slots = optimizer.variables if optimizer is not None and optimizer.built else []
+    kinds = [("Total", [*trainable, *frozen, *slots]), ("Trainable", trainable), ("Non-trainable", frozen)]
+    kinds += [("Optimizer", slots)] if slots else []
+    return [f" {title} params: {count(weights):,} ({memory(weights)})" for title, weights in kinds]
 
 
 def count(weights: Iterable[Variable]) -> int:

@@ -61,3 +61,16 @@ def test_a_model_that_was_fitted_shows_shapes() -> None:
     model.compile("sgd", ["mse", "mse"])
     model.fit(X, [np.zeros((2, 3)), np.zeros((2, 5))], verbose=0)
     assert shapes_of(model)["inner"] == "(None, 3)"
+
+
+def test_what_the_optimizer_holds_is_counted_as_keras_counts_it() -> None:
+    said = []
+    for k in (kg, keras):
+        model = k.Sequential([k.Input((4,)), k.layers.Dense(3), k.layers.BatchNormalization()])
+        model.compile("adam", "mse")
+        model.fit(X, np.zeros((2, 3), "float32"), verbose=0)
+        lines: list[str] = []
+        model.summary(print_fn=lambda text, lines=lines, **_: lines.append(text), line_length=100)  # type: ignore[misc]
+        said.append(re.findall(r"(\w[\w-]*) params: ([\d,]+) \((.*?)\)", "\n".join(lines)))
+    assert said[0] == said[1]
+    assert [title for title, _, _ in said[0]] == ["Total", "Trainable", "Non-trainable", "Optimizer"]
