@@ -56,7 +56,7 @@ def _axis(graph: Graph, kept: Sequence[str]) -> str | None:
     """The axis that all these begin with, where it is one of samples that do not depend on each other."""
     first = graph[kept[0]].tensor.shape[:1]
     names = axes_of(first)
-    if len(names) != 1 or first != (axis(*names),):
+    if len(names) != 1 or first != (axis(*names),) or axes_of(tuple(graph.assumed)) & names:
         return None
     alike = all(isinstance(graph[one].type, TensorType) and graph[one].tensor.shape[:1] == first for one in kept)
     return next(iter(names)) if alike and is_plain(graph, first[0]) else None
@@ -107,7 +107,9 @@ def _keeps_samples(node: Node, operands: list[Shape], count: Dim) -> bool:
         case "reshape" | "broadcast_to" | "windows":
             return True
     kind = OPS[node.op].kind
-    return kind == "map" or (kind == "reduce" and 0 not in attrs["axes"])
+    if kind == "map":  # an operand of fewer axes would meet the samples with another axis
+        return all(len(shape) == node.tensor.rank for shape in operands if shape[:1] == (count,))
+    return kind == "reduce" and 0 not in attrs["axes"]
 
 
 def _fits(plan: Plan, graph: Graph, steps: Iterable[Step | Loop], at: Callable[[str], str], name: str) -> bool:
