@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from kgraph.codegen.plan.steps import Cut, Loop, Plan, Step
 from kgraph.codegen.schedule.kernel import Check, Pack
+from kgraph.codegen.schedule.task import UNKNOWN
 from kgraph.ir import Graph, Node
 from kgraph.op import OPS
 from kgraph.sizes import Dim, Shape, axes_of, axis, resolve, substitute
@@ -19,7 +20,7 @@ from kgraph.types import TensorType
 SAMPLES = 16  # of a part of a loop: a tile's rows and a few
 LEAST = 1 << 14  # bytes that a sample must leave in memory, for a forward pass to be cut
 ROOM = 1 << 19  # bytes that the samples of a part may leave there together: they stay in the second cache
-KINDS = ("map", "contract", "reduce", "move")  # of ops that may leave samples apart
+KINDS = ("map", "contract", "reduce", "move", "cumulate")  # of ops that may leave samples apart
 
 
 def cut_of_loop(
@@ -43,9 +44,9 @@ def cut_forward(plan: Plan, steps: list[Step | Loop], at: Callable[[str], str]) 
     if name is None or not all(plan.buffers[one].place == "input" for step in checks for one in step.buffers):
         return steps
     left = [one.bytes for one in plan.buffers.values() if one.place == "arena"]
-    if axes_of(tuple(left)) != {name} or not _fits(plan, graph, others, at, name):
+    if not _fits(plan, graph, others, at, name):
         return steps
-    of_a_sample = resolve(sum(left), {name: 1})
+    of_a_sample = resolve(sum(left), {**dict.fromkeys(axes_of(tuple(left)), UNKNOWN), name: 1})
     if of_a_sample < LEAST:
         return steps
     cut = Cut(name, max(1, ROOM // of_a_sample), True)
@@ -103,13 +104,16 @@ def _keeps_samples(node: Node, operands: list[Shape], count: Dim) -> bool:
         case "concatenate":
             return bool(attrs["axis"] != 0)
         case "take":
-            return bool(attrs["axis"] == 0 and operands[0][:1] != (count,))
+            table, indices = (shape[:1] == (count,) for shape in operands)
+            return bool(indices and not table if attrs["axis"] == 0 else table and not indices)
+        case "take_along_axis":
+            return bool(attrs["axis"] != 0 and operands[0][:1] == operands[1][:1])
         case "reshape" | "broadcast_to" | "windows":
             return True
     kind = OPS[node.op].kind
     if kind == "map":  # an operand of fewer axes would meet the samples with another axis
         return all(len(shape) == node.tensor.rank for shape in operands if shape[:1] == (count,))
-    return kind == "reduce" and 0 not in attrs["axes"]
+    return (kind == "reduce" and 0 not in attrs["axes"]) or (kind == "cumulate" and attrs["axis"] != 0)
 
 
 def _fits(plan: Plan, graph: Graph, steps: Iterable[Step | Loop], at: Callable[[str], str], name: str) -> bool:

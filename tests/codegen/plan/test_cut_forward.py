@@ -31,6 +31,12 @@ def tokens() -> Any:
     return kg.Model(x, [y, layers.GlobalAveragePooling1D()(layers.Dense(64, activation="gelu")(y))])
 
 
+def open_length() -> Any:
+    x = kg.Input((None, 48))
+    y = layers.MultiHeadAttention(2, 24)(x, x)
+    return kg.Model(x, layers.GlobalMaxPooling1D()(layers.Conv1D(32, 3, padding="causal")(y)))
+
+
 def words() -> Any:
     x = kg.Input((40,), dtype="int32")
     y = layers.Embedding(50, 64)(x)
@@ -38,18 +44,38 @@ def words() -> Any:
     return kg.Model(x, layers.Dense(3)(layers.GlobalMaxPooling1D()(y)))
 
 
-MODELS: dict[str, Callable[[], Any]] = {"images": images, "tokens": tokens, "words": words}
+def mirrored() -> Any:
+    """Down, up again, and beside what was there before; with running sums and two inputs."""
+    x, y = kg.Input((12, 12, 8)), kg.Input((12, 12, 8))
+    below = layers.AveragePooling2D()(layers.Conv2D(16, 3, padding="same", activation="relu")(x))
+    above = layers.UpSampling2D(interpolation="bilinear")(layers.GroupNormalization(4)(below))
+    both = layers.Concatenate()([above, layers.Conv2DTranspose(8, 3, padding="same")(y)])
+    sums = layers.Lambda(lambda one: ops.cumsum(one, axis=1) * 0.1)(both)
+    return kg.Model([x, y], {"map": layers.Conv2D(3, 1)(sums), "size": layers.GlobalAveragePooling2D()(both)})
 
 
-def given(model: Any, batch: int) -> np.ndarray:
-    draw, (kind,) = np.random.default_rng(batch), model.inputs
-    if str(kind.dtype) == "int32":
-        return draw.integers(0, 50, (batch, *kind.shape[1:])).astype(np.int32)
-    return draw.standard_normal((batch, *kind.shape[1:])).astype(np.float32)
+MODELS: dict[str, Callable[[], Any]] = {
+    "images": images,
+    "tokens": tokens,
+    "words": words,
+    "mirrored": mirrored,
+    "open_length": open_length,
+}
+
+
+def given(model: Any, batch: int) -> Any:
+    draw = np.random.default_rng(batch)
+    arrays = [
+        draw.integers(0, 50, (batch, *one.shape[1:])).astype(np.int32)
+        if str(one.dtype) == "int32"
+        else draw.standard_normal((batch, *(size or 9 + batch for size in one.shape[1:]))).astype(np.float32)
+        for one in model.inputs
+    ]
+    return arrays if len(arrays) > 1 else arrays[0]
 
 
 def as_list(found: Any) -> list[np.ndarray]:
-    return [np.asarray(one) for one in (found if isinstance(found, list) else [found])]
+    return [np.asarray(one) for one in kg.tree.flatten(found)]
 
 
 @pytest.mark.parametrize("name", MODELS)
