@@ -48,7 +48,8 @@ def test_the_graph_means_what_arrays_give(name: str, options: dict[str, Any], ta
         near(own.numpy(), other.numpy())
     with tracing() as found:
         traced.reset_state()
-        near(evaluate(collect([], (), found.updates), [])[1][traced.variables[-1]], 0 * own.numpy())
+        graph = collect([], (), found.updates)
+    near(evaluate(graph, [])[1][traced.variables[-1]], 0 * own.numpy())
 
 
 COMPILED: list[tuple[str, dict[str, Any], Draw, Draw]] = [

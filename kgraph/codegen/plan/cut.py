@@ -32,7 +32,11 @@ def cut_of_loop(
     a value of the body lies.
     """
     name = _axis(body, [*body.inputs[:carried], *body.outputs]) if carried else None
-    return Cut(name, SAMPLES, False) if name and _fits(plan, body, steps, at, name) else None
+    if name is None or not _fits(plan, body, steps, at, name):
+        return None
+    written = {one for step in steps if isinstance(step, Step) for one in step.writes}
+    shared = any(name not in axes_of(plan.buffers[one].elements) for one in written)  # other parts may be further on
+    return None if shared else Cut(name, SAMPLES, False)
 
 
 def cut_forward(plan: Plan, steps: list[Step | Loop], at: Callable[[str], str]) -> list[Step | Loop]:

@@ -47,6 +47,12 @@ class Step:
         """All memory that it touches."""
         return self.buffers
 
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """What of that it may write: all but the operands, packed or not."""
+        pairs = zip(self.kernel.parameters, self.buffers, strict=True)
+        return tuple(buffer for parameter, buffer in pairs if not parameter.name.startswith(("in", "panels")))
+
 
 @dataclass(frozen=True)
 class Slice:

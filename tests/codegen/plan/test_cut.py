@@ -53,6 +53,20 @@ WHOLE: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def counted(x: Any) -> Any:
+    """Each step computes a number of its own, which all samples share."""
+
+    def each(state: Any, now: Any) -> Any:
+        step, turn = now
+        return ops.where(ops.sin(turn) > 0, state + step, ops.cumsum(ops.ones((6,)) * turn) - state), None
+
+    last, _ = scan(each, x[:, 0], (ops.transpose(x, (1, 0, 2)), ops.arange(7, dtype="float32")))
+    return [last, last * 2.0]
+
+
+WHOLE["a value of the step that samples share"] = counted
+
+
 def compiled(function: Callable[[Any], Any], threads: int | None = None) -> Any:
     return kg.compile(function, inputs=[kg.Input((7, 6))], threads=threads)
 
