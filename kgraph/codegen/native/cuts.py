@@ -22,6 +22,7 @@ _ARGUMENTS = 3
 _PARTS, _LENGTH, _SIZES, _PLACES, _LOCALS, _DOORS, _ROOMS, _STRIDE, _OWN = range(9)  # words before the tables
 _SIZE, _PLACE = 3, 2  # words of an entry
 _ALIGNED = 8  # bytes of a word
+_LONG = 50_000  # ns that a part takes at least, about: it is many kernels, or many steps of a loop
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def emit_parts(build: ir.IRBuilder, record: ir.Value, cut: ir.Value, frame: ir.V
             emit.store(build, value, at(build, args, place))
         with build.if_then(shared):
             task = build.ptrtoint(build.module.globals[PART], I64)
-            build.ret(emit.call(build, PARALLEL, I64, task, args, parts, number(1), threads))
+            build.ret(emit.call(build, PARALLEL, I64, task, args, parts, number(1), threads, number(_LONG)))
         build.ret(emit.call(build, PART, I64, args, number(0), parts))
 
 

@@ -17,7 +17,7 @@ from llvmlite import ir
 
 from kgraph.codegen.native import emit
 from kgraph.codegen.native.emit import I1, I64, PTR, VOID, at, number
-from kgraph.codegen.native.pool import PARALLEL
+from kgraph.codegen.native.pool import CHUNK, PARALLEL
 from kgraph.codegen.native.runner import RUN
 from kgraph.codegen.native.table import Change, change_words, emit_changes
 
@@ -107,7 +107,9 @@ def emit_epoch(module: ir.Module) -> None:
                     for word, value in enumerate((data, row, place, numbers)):
                         emit.store(build, value, at(build, args, word))
                     grain = build.add(build.sdiv(number(_CHUNK), build.add(row, number(1))), number(1))
-                    emit.call(build, PARALLEL, I64, build.ptrtoint(gather, I64), args, batch, grain, threads)
+                    emit.call(
+                        build, PARALLEL, I64, build.ptrtoint(gather, I64), args, batch, grain, threads, number(CHUNK)
+                    )
                     emit.store(build, place, target)
         status = emit.call(build, RUN, I64, code, steps, frame, threads)
         emit.store(build, status, at(build, job, STATUS))

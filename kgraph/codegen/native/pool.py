@@ -1,10 +1,11 @@
 """Fork and join over native threads that never touch the GIL.
 
-    i64 kg_parallel(i64 task, i64 *args, i64 extent, i64 grain, i64 threads)    a status of a failed chunk, or 0
-    void kg_pool_reset()                                                       for the child of a fork
+    i64 kg_parallel(i64 task, i64 *args, i64 extent, i64 grain, i64 threads, i64 ns)    a failed chunk's status, or 0
+    void kg_pool_reset()                                                               for the child of a fork
 
 A task is `i64 task(i64 *args, i64 begin, i64 end)`. It is called for every chunk [i * grain, (i + 1) * grain) of the
-extent, with the same bounds whatever the number of threads.
+extent, with the same bounds whatever the number of threads. ns: the nanoseconds that a chunk takes, about; it decides
+whether sleeping workers are woken, and nothing else.
 
 Chunks are handed out by compare-and-swap on a ticket: the number of the region (high half), and how many chunks of it
 nobody has taken (low half). The caller takes chunks like everyone else, and at the end waits only for chunks that were
@@ -27,6 +28,7 @@ from kgraph.codegen.native.host import host
 from kgraph.codegen.native.pool_manners import FEW_WORKERS, OFFER, ROUSE, emit_manners, handle_of, keep_away, note_end
 
 PARALLEL, RESET = "kg_parallel", "kg_pool_reset"
+CHUNK = 4000  # ns that a chunk of a kernel takes, about: grains are chosen so
 _WORK, _WORKER, _SERIAL, _GROW = "kg_pool_work", "kg_pool_worker", "kg_pool_serial", "kg_pool_grow"
 
 _LOW = (1 << 32) - 1
@@ -177,8 +179,8 @@ def _is_zero(build: ir.IRBuilder, index: int) -> ir.Value:
 
 def _emit_parallel(module: ir.Module) -> None:
     """The entry: serial if one thread does, or the pool is busy; else publish the region, take part, wait."""
-    made, build = emit.function(module, PARALLEL, I64, [I64, PTR, I64, I64, I64])
-    *job, threads = made.args
+    made, build = emit.function(module, PARALLEL, I64, [I64, PTR, I64, I64, I64, I64])
+    *job, threads, each = made.args
     chunks = _count_chunks(build, job)
     serial = made.append_basic_block("serial")
     contend = made.append_basic_block("contend")
@@ -196,7 +198,7 @@ def _emit_parallel(module: ir.Module) -> None:
     with build.if_then(build.and_(missing, _is_zero(build, words.REFUSED)), likely=False):
         emit.call(build, _GROW, VOID, helpers)
     keep_away(build)
-    _publish(build, job, chunks, helpers)
+    _publish(build, job, chunks, helpers, build.mul(chunks, each))
     emit.call(build, _WORK, VOID, number(-1), NULL)
     _wait(build, chunks)
     status = words.read(build, words.STATUS)
@@ -211,7 +213,9 @@ def _count_chunks(build: ir.IRBuilder, job: Sequence[ir.Value]) -> ir.Value:
     return build.sdiv(build.add(extent, build.sub(grain, number(1))), grain)
 
 
-def _publish(build: ir.IRBuilder, job: Sequence[ir.Value], chunks: ir.Value, helpers: ir.Value) -> None:
+def _publish(
+    build: ir.IRBuilder, job: Sequence[ir.Value], chunks: ir.Value, helpers: ir.Value, alone: ir.Value
+) -> None:
     """Write the region's facts, then its ticket, and wake sleepers if there are any."""
     task, args, extent, grain = job
     facts = (task, build.ptrtoint(args, I64), extent, grain, chunks, helpers)
@@ -224,7 +228,7 @@ def _publish(build: ir.IRBuilder, job: Sequence[ir.Value], chunks: ir.Value, hel
     build.atomic_rmw("xchg", words.word(build, words.TICKET), ticket, "seq_cst")
     asleep = build.icmp_signed("!=", words.read(build, words.SLEEPERS, "seq_cst"), number(0))
     with build.if_then(asleep):
-        emit.call(build, ROUSE, VOID, chunks, helpers)
+        emit.call(build, ROUSE, VOID, alone, helpers)
 
 
 def _wait(build: ir.IRBuilder, chunks: ir.Value) -> None:
@@ -254,8 +258,8 @@ def _emit_reset(module: ir.Module) -> None:
 
 def _emit_without_threads(module: ir.Module) -> None:
     """The same entries where every chunk runs on the caller's thread."""
-    made, build = emit.function(module, PARALLEL, I64, [I64, PTR, I64, I64, I64])
-    *job, _ = made.args
+    made, build = emit.function(module, PARALLEL, I64, [I64, PTR, I64, I64, I64, I64])
+    *job, _, _ = made.args
     build.ret(emit.call(build, _SERIAL, I64, *job, _count_chunks(build, job)))
     _, build = emit.function(module, RESET, VOID, [])
     build.ret_void()

@@ -24,7 +24,6 @@ _AVOID = "kg_pool_avoid"
 
 FEW_WORKERS = 7  # more find a free processor by themselves
 _MASK_WORDS = 16  # of a cpu_set_t
-_CHUNK = 4000  # ns that a chunk takes, about: grains are chosen so
 _CHEAP = 20_000  # ns that waking is taken for until it has been measured
 _PAUSE = 200_000  # ns without work after which regions are no longer in quick succession
 _TURN = 1_000_000  # ns that a worker runs before it offers its processor to others: systems give turns of some ms
@@ -40,15 +39,18 @@ def emit_manners(module: ir.Module) -> None:
 
 
 def _emit_rouse(module: ir.Module) -> None:
-    """Wake sleepers if what they would gain, now and in the regions just before, is worth what waking costs."""
+    """Wake sleepers if what they would gain, now and in the regions just before, is worth what waking costs.
+
+    The first argument is how many nanoseconds a region takes its caller alone.
+    """
     made, build = emit.function(module, ROUSE, VOID, [I64, I64], internal=True)
     made.attributes.add("noinline")
-    chunks, helpers = made.args
+    alone, helpers = made.args
     now = _now(build)
     words.write(build, words.STARTED, now)
     with build.if_then(build.icmp_signed(">", build.sub(now, words.read(build, words.ENDED)), number(_PAUSE))):
         words.write(build, words.GAIN, 0)
-    gain = build.add(_gain(build, build.mul(chunks, number(_CHUNK)), helpers), words.read(build, words.GAIN))
+    gain = build.add(_gain(build, alone, helpers), words.read(build, words.GAIN))
     cost = build.add(words.read(build, words.COST), number(_CHEAP))  # the word holds what it is more than that
     with build.if_else(build.icmp_signed(">", gain, build.mul(cost, number(2)))) as (worth_it, too_little):
         with worth_it:

@@ -19,7 +19,7 @@ from llvmlite import ir
 from kgraph.codegen.native import emit, loops
 from kgraph.codegen.native.cuts import Cut
 from kgraph.codegen.native.emit import I64, PTR, at, number
-from kgraph.codegen.native.pool import PARALLEL
+from kgraph.codegen.native.pool import CHUNK, PARALLEL
 
 RUN = "kg_run"
 MOST_ARGUMENTS = 1024
@@ -129,7 +129,9 @@ def _run_step(
         with single:
             emit.store(build, emit.call_address(build, task, I64, args, number(0), extent), status)
         with several:
-            emit.store(build, emit.call(build, PARALLEL, I64, task, args, extent, grain, threads), status)
+            emit.store(
+                build, emit.call(build, PARALLEL, I64, task, args, extent, grain, threads, number(CHUNK)), status
+            )
     return emit.load(build, status)
 
 

@@ -32,8 +32,8 @@ def pool_text() -> str:
 
 
 def parallel(native: Runtime | Loaded, task: int, args: np.ndarray, extent: int, grain: int, threads: int) -> int:
-    call = ctypes.CFUNCTYPE(WORD, WORD, POINTER, WORD, WORD, WORD)(native.symbols["kg_parallel"])
-    return call(task, args.ctypes.data, extent, grain, threads)
+    call = ctypes.CFUNCTYPE(WORD, WORD, POINTER, WORD, WORD, WORD, WORD)(native.symbols["kg_parallel"])
+    return call(task, args.ctypes.data, extent, grain, threads, 4000)
 
 
 def count(
@@ -109,8 +109,8 @@ from kgraph.codegen.native.runtime import runtime
 
 word, pointer = ctypes.c_int64, ctypes.c_void_p
 task = ctypes.CFUNCTYPE(word, pointer, word, word)(lambda args, begin, end: 0)
-parallel = ctypes.CFUNCTYPE(word, pointer, pointer, word, word, word)(runtime().symbols["kg_parallel"])
-print([parallel(task_address, None, 40, 3, 4) for task_address in [ctypes.cast(task, pointer)] * 20])
+parallel = ctypes.CFUNCTYPE(word, pointer, pointer, word, word, word, word)(runtime().symbols["kg_parallel"])
+print([parallel(task_address, None, 40, 3, 4, 4000) for task_address in [ctypes.cast(task, pointer)] * 20])
 """
     assert python(text) == str([0] * 20)
 
