@@ -49,12 +49,14 @@ class Heads(Layer):
         self.supports_masking = True
 
     def project(self, equation: str, shape: Any, bias_axes: str, name: str, activation: Any = None) -> EinsumDense:
-        """A dense layer with the options of this one."""
+        """A dense layer with the options of this one; an initializer without a seed draws anew for each."""
         how = {
             f"{weight}_{what}": getattr(self, f"{weight}_{what}")
             for weight in ("kernel", "bias")
             for what in ("initializer", "regularizer", "constraint")
         }
+        for name, one in how.items():
+            how[name] = one.clone() if isinstance(one, initializers.Initializer) else one
         return EinsumDense(
             equation,
             shape,
