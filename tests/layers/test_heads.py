@@ -11,6 +11,8 @@ import pytest
 
 import kgraph as kg
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras's variables
+
 LAYERS = {
     "MultiHeadAttention": lambda k, **options: k.layers.MultiHeadAttention(2, 6, **options),
     "GroupQueryAttention": lambda k, **options: k.layers.GroupQueryAttention(6, 2, 2, **options),
@@ -21,7 +23,7 @@ def alike(k: Any, name: str, **options: Any) -> list[tuple[int, int]]:
     """The pairs of kernels that begin with the same numbers."""
     layer = LAYERS[name](k, **options)
     layer.build((1, 4, 6), (1, 4, 6))
-    kernels = [np.asarray(one) for one in layer.get_weights()[::2]]
+    kernels = [one.numpy() for one in layer.weights[::2]]
     pairs = combinations(enumerate(kernels), 2)
     return [(i, j) for (i, one), (j, other) in pairs if one.shape == other.shape and np.array_equal(one, other)]
 
