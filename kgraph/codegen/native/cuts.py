@@ -48,13 +48,17 @@ class Cut:
 def emit_parts(build: ir.IRBuilder, record: ir.Value, cut: ir.Value, frame: ir.Value, threads: ir.Value) -> None:
     """Return from the function with all parts done, if there are several.
 
-    Threads share the parts, where these are many or as many as threads; else they share what is in each part.
+    Threads share the parts where most of them get as many as others, or half of them one each; else they share what
+    is in each part.
     """
     parts, rooms = held(build, frame, _word(build, cut, _PARTS)), _word(build, cut, _ROOMS)
     with build.if_then(build.icmp_signed(">", parts, number(1))):
-        many = build.icmp_signed(">=", parts, build.mul(threads, number(2)))
+        two = number(2)
+        many = build.icmp_signed(">=", parts, build.mul(threads, two))
         even = emit.is_zero(build, build.srem(parts, threads))
-        shared = build.or_(emit.is_zero(build, rooms), build.or_(many, even))
+        half = build.icmp_signed(">=", build.mul(parts, two), threads)
+        enough = build.and_(half, build.icmp_signed("<", parts, threads))
+        shared = build.or_(emit.is_zero(build, rooms), build.or_(build.or_(many, even), enough))
         inside = build.select(shared, number(1), threads)
         args = emit.space(build, _ARGUMENTS)
         for place, value in enumerate((build.ptrtoint(record, I64), build.ptrtoint(frame, I64), inside)):

@@ -18,7 +18,7 @@ from kgraph.sizes import Dim, Shape, axes_of, axis, resolve, substitute
 from kgraph.types import TensorType
 
 SAMPLES = 16  # of a part of a loop: a tile's rows and a few
-LEAST = 1 << 14  # bytes that a sample must leave in memory, for a forward pass to be cut
+LEAST = 1 << 12  # bytes that a sample must leave in memory, for a forward pass to be cut
 ROOM = 1 << 19  # bytes that the samples of a part may leave there together: they stay in the second cache
 KINDS = ("map", "contract", "reduce", "move", "cumulate")  # of ops that may leave samples apart
 
