@@ -26,6 +26,7 @@ from kgraph.types import TensorType
 
 NARROW = 24  # elements of a window next to each other, below which windows are better written to memory first
 MOST_TAPS = 49  # places of a window that are worth an expression with a term for each
+FEW_TAPS = 16  # the same where one channel becomes many: these terms are all that there is to sum
 
 Sizes = tuple[int, ...]
 
@@ -103,7 +104,7 @@ def opened(
     x = padded(x, low, high, spread)
     kind = kind_of(x)
     counts = window_counts(kind.shape[1:-1], widths, strides, dilations)
-    if depth == 1 and groups > 1 and len(taps(widths)) <= MOST_TAPS:
+    if depth == 1 and len(taps(widths)) <= (MOST_TAPS if groups > 1 else FEW_TAPS):
         return _by_taps(x, w, kind, counts, strides, dilations, groups)
     if all(width == 1 for width in widths):
         x = slice_(
@@ -132,7 +133,7 @@ def _is_narrow(widths: Sequence[int], depth: Dim, dilations: Shape) -> bool:
 
 
 def _by_taps(x: Any, w: Any, kind: TensorType, counts: Shape, strides: Shape, dilations: Shape, groups: int) -> Any:
-    """Each channel by itself: a sum over the places of a window, elementwise in the channels."""
+    """Each channel by itself: a sum over the places of a window, elementwise in the filters."""
     widths, filters = kernel_shape_of(w)[:-2], kernel_shape_of(w)[-1]
     each = filters // groups
     total: Any = None
@@ -140,13 +141,13 @@ def _by_taps(x: Any, w: Any, kind: TensorType, counts: Shape, strides: Shape, di
         part = tap_of(x, kind, tap, counts, strides, dilations)
         sizes = (*(1 for _ in tap), 1, filters)
         own = slice_(w, starts=(*tap, 0, 0), sizes=sizes, steps=(1,) * len(sizes))
-        if each == 1:
+        if 1 in (each, groups):
             own = reshape(own, shape=(filters,))
         else:
             part, own = reshape(part, shape=(*shape_of(part), 1)), reshape(own, shape=(groups, each))
         part = multiply(part, own)
         total = part if total is None else add(total, part)
-    return total if each == 1 else reshape(total, shape=(kind.shape[0], *counts, filters))
+    return total if 1 in (each, groups) else reshape(total, shape=(kind.shape[0], *counts, filters))
 
 
 def _numpy(x: np.ndarray, w: np.ndarray, **attrs: Any) -> np.ndarray:

@@ -24,3 +24,12 @@ def test_few_operands_that_repeat_need_no_band() -> None:
     x, a, b = kg.Input((6, 7, 32)), kg.Input(batch_shape=(32,)), kg.Input(batch_shape=(32,))
     f = kg.compile(lambda x, a, b: x * a + b, inputs=[x, a, b], lower_only=True)
     assert "for band in" not in f.source
+
+
+def test_a_convolution_of_one_channel_is_banded_too() -> None:
+    image = kg.Input((9, 8, 1))
+    model = kg.Model(image, kg.layers.Conv2D(32, 3, strides=2, activation="relu", bias_initializer="ones")(image))
+    f = kg.compile(model)
+    assert "for band in" in f.source and "multiply_tile" not in f.source
+    x = np.random.default_rng(1).standard_normal((3, 9, 8, 1)).astype(np.float32)
+    np.testing.assert_allclose(f(x), model(x), rtol=0, atol=3e-6)
