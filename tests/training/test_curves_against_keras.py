@@ -22,11 +22,17 @@ OPTIMIZERS = {
     "momentum, nesterov, clipped": lambda k: k.optimizers.SGD(0.05, momentum=0.9, nesterov=True, clipnorm=0.5),
     "adam, decayed rate": lambda k: k.optimizers.Adam(k.optimizers.schedules.ExponentialDecay(0.01, 10, 0.9)),
     "adamw, all clipped": lambda k: k.optimizers.AdamW(0.01, weight_decay=0.02, global_clipnorm=1.0),
-    "rmsprop, centred": lambda k: k.optimizers.RMSprop(0.005, momentum=0.5, centered=True),
+    "rmsprop, centred": lambda k: k.optimizers.RMSprop(0.005, momentum=0.5, centered=True, epsilon=1e-3),
     "adam, averaged, gathered": lambda k: k.optimizers.Adam(
         0.01, use_ema=True, ema_overwrite_frequency=7, gradient_accumulation_steps=2
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def same_start_each_time():
+    """Curves part where rounding decides; the digits of one start say more than those of many."""
+    keras.utils.set_random_seed(11)
 
 
 def model_of(k):
