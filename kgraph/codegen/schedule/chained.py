@@ -11,6 +11,7 @@ from kgraph.codegen.schedule.contraction import (
     Letters,
     Panels,
     Tile,
+    contraction_of,
     letters_of,
     mirrored,
     one_run,
@@ -24,6 +25,7 @@ from kgraph.codegen.schedule.contraction import (
 from kgraph.codegen.schedule.kernel import Chain, Parameter, Product
 from kgraph.codegen.schedule.task import Placed, Task, estimate
 from kgraph.ir import Graph, Node
+from kgraph.loop import ancestors
 from kgraph.op import OPS
 from kgraph.sizes import Dim
 
@@ -36,7 +38,7 @@ def chaining(task: Task, tile: Tile, static: Sequence[bool]) -> Contraction:
     rows, product = halves(task)
     flags = dict(zip(task.body.inputs, static, strict=True))
     first, letters, left, right = sides(rows, [flags[name] for name in rows.body.inputs])
-    second, slot = _einsum(product.body), _slot_of(rows.root, product)
+    second, slot = contraction_of(product), _slot_of(rows.root, product)
     pitch = letters.extent(letters.column) + APART
     letters, onward = _shared(letters, first, product, second, slot, pitch)
     other = product.body.inputs.index(product.body.arguments(second.name)[1 - slot])
@@ -76,17 +78,14 @@ def halves(task: Task) -> tuple[Task, Task]:
     """The rows, and the product of them, as tasks of their own: rows are left in `kept`, which the product reads."""
     body = task.body
     first, second = (node for node in body if node.op == "einsum")
-    between = next(
-        name for name in body.arguments(second.name) if name == first.name or first.name in _above(body, name)
-    )
+    between = next(name for name in body.arguments(second.name) if first.name in ancestors(body, [name]))
     given = dict(zip(body.inputs, task.parameters, strict=False))
     kept = Parameter(KEPT, body[between].tensor.dtype)
-    above = _above(body, between) | {between}
-    rows = _part(body, above, between)
+    rows = _part(body, ancestors(body, [between]), between)
     leading = body[between].tensor.rank - 1
     placed = {KEPT: Placed(leading, 0, 0)}
     made = Task(rows, rows[between], [*(given[name] for name in rows.inputs), kept], task.axes, task.fixed, placed)
-    below = _part(body, _above(body, task.root.name, between) | {task.root.name}, task.root.name, between)
+    below = _part(body, _below(body, task.root.name, between), task.root.name, between)
     inputs = [kept if name == between else given[name] for name in below.inputs]
     return made, Task(below, below[task.root.name], [*inputs, *task.outs], task.axes, task.fixed, task.placed)
 
@@ -95,10 +94,9 @@ def _ops(task: Task) -> list[Node]:
     return [node for node in task.body if node.op in OPS]
 
 
-def _above(body: Graph, name: str, stop: str = "") -> set[str]:
-    """What a value is made from; of `stop` only itself."""
-    found: set[str] = set()
-    waiting = [name]
+def _below(body: Graph, name: str, stop: str) -> set[str]:
+    """A value and what it is made from; of `stop` only itself."""
+    found, waiting = {name}, [name]
     while waiting:
         one = waiting.pop()
         more = [] if one == stop else [source for source in body.arguments(one) if source not in found]
@@ -119,12 +117,8 @@ def _part(body: Graph, names: set[str], output: str, given: str = "") -> Graph:
     return part
 
 
-def _einsum(body: Graph) -> Node:
-    return next(node for node in body if node.op == "einsum")
-
-
 def _slot_of(rows: Node, product: Task) -> int:
-    return product.body.arguments(_einsum(product.body).name).index(rows.name)
+    return product.body.arguments(contraction_of(product).name).index(rows.name)
 
 
 def _shared(
