@@ -7,10 +7,14 @@ A task is `i64 task(i64 *args, i64 begin, i64 end)`. It is called for every chun
 extent, with the same bounds whatever the number of threads. ns: the nanoseconds that a chunk takes, about; it decides
 whether sleeping workers are woken, and nothing else.
 
-Chunks are handed out by compare-and-swap on a ticket: the number of the region (high half), and how many chunks of it
-nobody has taken (low half). The caller takes chunks like everyone else, and at the end waits only for chunks that were
-taken: a worker that sleeps or is preempted before it took one costs nothing. A caller that finds the pool busy, as
-another thread's or a task's own call does, runs its chunks itself. Idle workers spin a while, then sleep in a futex.
+The caller takes the first chunks, upwards, and helpers the last, downwards, until they meet. So the same call next
+time, and the kernel that reads what this one wrote, finds most lines in the cache of the processor that takes them.
+They take by compare-and-swap on a ticket: the number of the region (high half), and the two ends of what nobody has
+taken (low half). Where chunks are too many for that, neighbours are taken together.
+
+The caller at the end waits only for chunks that were taken: a worker that sleeps or is preempted before it took one
+costs nothing. A caller that finds the pool busy, as another thread's or a task's own call does, runs its chunks itself.
+Idle workers spin a while, then sleep in a futex.
 
 How it gets on with others on the same machine is in pool_manners.py, its memory in pool_words.py.
 """
@@ -29,10 +33,10 @@ from kgraph.codegen.native.pool_manners import FEW_WORKERS, OFFER, ROUSE, emit_m
 
 PARALLEL, RESET = "kg_parallel", "kg_pool_reset"
 CHUNK = 4000  # ns that a chunk of a kernel takes, about: grains are chosen so
-_WORK, _WORKER, _SERIAL, _GROW = "kg_pool_work", "kg_pool_worker", "kg_pool_serial", "kg_pool_grow"
+_HELP, _WORKER, _RUN, _GROW = "kg_pool_help", "kg_pool_worker", "kg_pool_run", "kg_pool_grow"
 
-_LOW = (1 << 32) - 1
-_MOST_CHUNKS = 1 << 31
+_END = 16  # bits of each end in a ticket
+_MOST = (1 << _END) - 1
 _MOST_WORKERS = 255
 _SPINS = 12000  # about 150 us: as long as waking may take
 _YIELD_AFTER = 4000  # spins of a caller that waits for the last chunks
@@ -42,13 +46,13 @@ _SET_MASK = 2  # SIG_SETMASK
 
 def emit_pool(module: ir.Module) -> None:
     """Add the pool to a module; where there are no futexes, one that runs every chunk on its caller's thread."""
-    _emit_serial(module)
+    _emit_run(module)
     if not words.has_threads(host()):
         _emit_without_threads(module)
         return
     words.add(module)
     emit_manners(module)
-    _emit_work(module)
+    _emit_help(module)
     _emit_worker(module)
     _emit_grow(module)
     _emit_parallel(module)
@@ -63,49 +67,69 @@ def _pause(build: ir.IRBuilder) -> None:
         emit.call(build, "llvm.aarch64.hint", VOID, number(1, I32))
 
 
-def _run_chunk(build: ir.IRBuilder, job: Sequence[ir.Value], chunk: ir.Value) -> ir.Value:
-    """Call a task, given as (task, args, extent, grain), for one chunk; its status."""
-    task, args, extent, grain = job
-    begin = build.mul(chunk, grain)
-    end = emit.smaller(build, extent, build.add(begin, grain))
-    return emit.call_address(build, task, I64, args, begin, end)
-
-
-def _emit_serial(module: ir.Module) -> None:
-    """Run chunk after chunk on this thread, up to the first that fails."""
-    made, build = emit.function(module, _SERIAL, I64, [I64, PTR, I64, I64, I64], internal=True)
-    *job, chunks = made.args
-    with emit.loop(build, number(0), chunks) as chunk:
-        status = _run_chunk(build, job, chunk)
+def _emit_run(module: ir.Module) -> None:
+    """Run the chunks [first, last) one after the other, up to the first that fails."""
+    made, build = emit.function(module, _RUN, I64, [I64, PTR, I64, I64, I64, I64], internal=True)
+    task, args, extent, grain, first, last = made.args
+    with emit.loop(build, first, last) as chunk:
+        begin = build.mul(chunk, grain)
+        end = emit.smaller(build, extent, build.add(begin, grain))
+        status = emit.call_address(build, task, I64, args, begin, end)
         emit.leave_if(build, build.icmp_signed("!=", status, number(0)), status)
     build.ret(number(0))
 
 
-def _emit_work(module: ir.Module) -> None:
-    """Take chunks and run them until none is left, or this helper is one more than the region asked for.
+def _run_taken(build: ir.IRBuilder, job: Sequence[ir.Value], place: ir.Value, together: ir.Value) -> None:
+    """Run the chunks at a place of a ticket, and note their status."""
+    *facts, chunks = job
+    first = build.mul(place, together)
+    last = emit.smaller(build, chunks, build.add(first, together))
+    status = emit.call(build, _RUN, I64, *facts, first, last)
+    with build.if_then(build.icmp_signed("!=", status, number(0)), likely=False):
+        words.write(build, words.STATUS, status)
 
-    The caller of a region is helper -1, and has no times.
-    """
-    made, build = emit.function(module, _WORK, VOID, [I64, PTR], internal=True)
+
+def _ends(build: ir.IRBuilder, ticket: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """The first chunk that nobody has taken, and the end of those."""
+    return build.and_(build.lshr(ticket, number(_END)), number(_MOST)), build.and_(ticket, number(_MOST))
+
+
+def _emit_help(module: ir.Module) -> None:
+    """Take chunks from the end and run them until none is left, or this helper is surplus to the region."""
+    made, build = emit.function(module, _HELP, VOID, [I64, PTR], internal=True)
     again = made.append_basic_block("again")
     build.branch(again)
     build.position_at_end(again)
-    with build.if_then(build.icmp_signed(">=", made.args[0], number(0))):
-        emit.call(build, OFFER, VOID, made.args[1])
+    emit.call(build, OFFER, VOID, made.args[1])
     ticket = words.read(build, words.TICKET, "acquire")
-    left = build.and_(ticket, number(_LOW))
+    low, high = _ends(build, ticket)
     surplus = build.icmp_signed(">=", made.args[0], words.read(build, words.HELPERS))
-    with build.if_then(build.or_(surplus, build.icmp_signed("==", left, number(0)))):
-        build.ret_void()
+    emit.leave_if(build, build.or_(surplus, build.icmp_signed("==", low, high)))
     # Read before the ticket is taken: if the swap succeeds, no other region can have replaced them meanwhile.
-    task, args, extent, grain, chunks = (words.read(build, index) for index in range(words.TASK, words.CHUNKS + 1))
+    task, args, *rest, together = (words.read(build, index) for index in range(words.TASK, words.TOGETHER + 1))
     with build.if_then(emit.swap_if(build, words.word(build, words.TICKET), ticket, build.sub(ticket, number(1)))):
-        job = (task, build.inttoptr(args, PTR), extent, grain)
-        status = _run_chunk(build, job, build.sub(chunks, left))
-        with build.if_then(build.icmp_signed("!=", status, number(0))):
-            words.write(build, words.STATUS, status)
+        job = (task, build.inttoptr(args, PTR), *rest)
+        _run_taken(build, job, build.sub(high, number(1)), together)
         emit.atomic_add(build, words.word(build, words.FINISHED), 1)
     build.branch(again)
+
+
+def _take_part(build: ir.IRBuilder, job: Sequence[ir.Value], together: ir.Value) -> ir.Value:
+    """Take chunks from the beginning and run them until none is left; how many places of the ticket that were."""
+    again, take, done = (build.append_basic_block(name) for name in ("again", "take", "done"))
+    build.branch(again)
+    build.position_at_end(again)
+    ticket = words.read(build, words.TICKET, "acquire")
+    low, high = _ends(build, ticket)
+    build.cbranch(build.icmp_signed("==", low, high), done, take)
+    build.position_at_end(take)
+    with build.if_then(
+        emit.swap_if(build, words.word(build, words.TICKET), ticket, build.add(ticket, number(1 << _END)))
+    ):
+        _run_taken(build, job, low, together)
+    build.branch(again)
+    build.position_at_end(done)
+    return low
 
 
 def _emit_worker(module: ir.Module) -> None:
@@ -120,12 +144,12 @@ def _emit_worker(module: ir.Module) -> None:
     build.branch(again)
     build.position_at_end(again)
     ticket = words.read(build, words.TICKET, "acquire")
-    left = build.and_(ticket, number(_LOW))
+    low, high = _ends(build, ticket)
     welcome = build.icmp_signed("<", index, words.read(build, words.HELPERS))
-    useful = build.and_(welcome, build.icmp_signed("!=", left, number(0)))
+    useful = build.and_(welcome, build.icmp_signed("!=", low, high))
     with build.if_else(useful) as (help_out, idle):
         with help_out:
-            emit.call(build, _WORK, VOID, index, times)
+            emit.call(build, _HELP, VOID, index, times)
             emit.store(build, number(0), spins)
         with idle:
             _emit_idle(build, spins, build.lshr(ticket, number(32)))
@@ -181,63 +205,58 @@ def _emit_parallel(module: ir.Module) -> None:
     """The entry: serial if one thread does, or the pool is busy; else publish the region, take part, wait."""
     made, build = emit.function(module, PARALLEL, I64, [I64, PTR, I64, I64, I64, I64])
     *job, threads, each = made.args
-    chunks = _count_chunks(build, job)
-    serial = made.append_basic_block("serial")
-    contend = made.append_basic_block("contend")
-    parallel = made.append_basic_block("parallel")
+    chunks = _count_chunks(build, job[2], job[3])
+    serial, contend, parallel = (made.append_basic_block(name) for name in ("serial", "contend", "parallel"))
     few = build.icmp_signed("<", emit.smaller(build, threads, chunks), number(2))
-    many = build.icmp_signed(">=", chunks, number(_MOST_CHUNKS))
-    build.cbranch(build.or_(few, many), serial, contend)
+    build.cbranch(few, serial, contend)
     build.position_at_end(contend)
     build.cbranch(emit.swap_if(build, words.word(build, words.BUSY), number(0), number(1)), parallel, serial)
     build.position_at_end(serial)
-    build.ret(emit.call(build, _SERIAL, I64, *job, chunks))
+    build.ret(emit.call(build, _RUN, I64, *job, number(0), chunks))
     build.position_at_end(parallel)
     helpers = build.sub(emit.smaller(build, threads, chunks), number(1))
     missing = build.icmp_signed("<", words.read(build, words.WORKERS), helpers)
     with build.if_then(build.and_(missing, _is_zero(build, words.REFUSED)), likely=False):
         emit.call(build, _GROW, VOID, helpers)
     keep_away(build)
-    _publish(build, job, chunks, helpers, build.mul(chunks, each))
-    emit.call(build, _WORK, VOID, number(-1), NULL)
-    _wait(build, chunks)
+    together = _count_chunks(build, chunks, number(_MOST))
+    places = _count_chunks(build, chunks, together)
+    _publish(build, (*job, chunks, together, helpers), places, build.mul(chunks, each))
+    own = _take_part(build, (*job, chunks), together)
+    _wait(build, build.sub(places, own))
     status = words.read(build, words.STATUS)
     note_end(build, helpers)
     words.write(build, words.BUSY, 0, "release")
     build.ret(status)
 
 
-def _count_chunks(build: ir.IRBuilder, job: Sequence[ir.Value]) -> ir.Value:
+def _count_chunks(build: ir.IRBuilder, extent: ir.Value, grain: ir.Value) -> ir.Value:
     """How many chunks an extent has; 0 or less if it is empty."""
-    _, _, extent, grain = job
     return build.sdiv(build.add(extent, build.sub(grain, number(1))), grain)
 
 
-def _publish(
-    build: ir.IRBuilder, job: Sequence[ir.Value], chunks: ir.Value, helpers: ir.Value, alone: ir.Value
-) -> None:
+def _publish(build: ir.IRBuilder, facts: Sequence[ir.Value], places: ir.Value, alone: ir.Value) -> None:
     """Write the region's facts, then its ticket, and wake sleepers if there are any."""
-    task, args, extent, grain = job
-    facts = (task, build.ptrtoint(args, I64), extent, grain, chunks, helpers)
-    for index, fact in enumerate(facts, words.TASK):
+    task, args, *rest = facts
+    for index, fact in enumerate((task, build.ptrtoint(args, I64), *rest), words.TASK):
         words.write(build, index, fact)
     words.write(build, words.FINISHED, 0)
     words.write(build, words.STATUS, 0)
     region = build.add(build.lshr(words.read(build, words.TICKET), number(32)), number(1))
-    ticket = build.or_(build.shl(region, number(32)), chunks)
+    ticket = build.or_(build.shl(region, number(32)), places)
     build.atomic_rmw("xchg", words.word(build, words.TICKET), ticket, "seq_cst")
     asleep = build.icmp_signed("!=", words.read(build, words.SLEEPERS, "seq_cst"), number(0))
     with build.if_then(asleep):
-        emit.call(build, ROUSE, VOID, alone, helpers)
+        emit.call(build, ROUSE, VOID, alone, rest[-1])
 
 
-def _wait(build: ir.IRBuilder, chunks: ir.Value) -> None:
-    """Until every chunk is finished; a chunk that takes long may need this very CPU, so give it away then."""
+def _wait(build: ir.IRBuilder, taken: ir.Value) -> None:
+    """Until helpers finished what they took; one that takes long may need this very CPU, so give it away then."""
     again, done = (build.append_basic_block(name) for name in ("again", "done"))
     spins = emit.variable(build, I64, number(0))
     build.branch(again)
     build.position_at_end(again)
-    with build.if_then(build.icmp_signed("==", words.read(build, words.FINISHED, "acquire"), chunks)):
+    with build.if_then(build.icmp_signed("==", words.read(build, words.FINISHED, "acquire"), taken)):
         build.branch(done)
     _pause(build)
     count = build.add(emit.load(build, spins), number(1))
@@ -260,6 +279,6 @@ def _emit_without_threads(module: ir.Module) -> None:
     """The same entries where every chunk runs on the caller's thread."""
     made, build = emit.function(module, PARALLEL, I64, [I64, PTR, I64, I64, I64, I64])
     *job, _, _ = made.args
-    build.ret(emit.call(build, _SERIAL, I64, *job, _count_chunks(build, job)))
+    build.ret(emit.call(build, _RUN, I64, *job, number(0), _count_chunks(build, job[2], job[3])))
     _, build = emit.function(module, RESET, VOID, [])
     build.ret_void()

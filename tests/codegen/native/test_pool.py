@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -51,13 +52,33 @@ def count(
 
 
 @pytest.mark.parametrize("threads", [-1, 1, 2, 3, 9])
-@pytest.mark.parametrize(("extent", "grain"), [(0, 1), (1, 1), (2, 1), (7, 3), (9, 3), (1000, 7), (5, 100)])
+@pytest.mark.parametrize(
+    ("extent", "grain"), [(0, 1), (1, 1), (2, 1), (7, 3), (9, 3), (1000, 7), (5, 100), (65535, 1), (200_001, 1)]
+)
 def test_every_chunk_runs_once_with_the_same_bounds(native, tasks, extent, grain, threads):
     assert count(native, tasks, extent, grain, threads)
 
 
 def test_many_regions_follow_each_other(native, tasks):
     assert count(native, tasks, 40, 3, 2, times=3000)
+
+
+@pytest.mark.skipif(not pool.words.has_threads(pool.host()), reason="no threads here")
+def test_the_caller_takes_the_first_chunks_and_helpers_the_last(native):
+    own, others = set(), set()
+    caller = threading.get_ident()
+
+    def note(args: int, begin: int, end: int) -> int:
+        (own if threading.get_ident() == caller else others).add(begin)
+        time.sleep(0.002)  # long enough for helpers to wake
+        return 0
+
+    task = ctypes.CFUNCTYPE(WORD, POINTER, WORD, WORD)(note)
+    for _ in range(3):
+        assert parallel(native, ctypes.cast(task, POINTER).value, np.zeros(1, np.int64), 40, 1, 3) == 0
+    assert own | others == set(range(40))
+    assert own >= {0}
+    assert others >= {39}
 
 
 def test_a_negative_extent_runs_nothing(native, tasks):
