@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from kgraph.codegen.schedule.kernel import Accumulator, Block, Find, Fold, Lines, Sweep
+from kgraph.codegen.schedule.kernel import GREATEST, Accumulator, Block, Find, Fold, Lines, Sweep
 from kgraph.codegen.schedule.source import Source, combined, digits, write
 from kgraph.index import Loop
 from kgraph.types import is_float
@@ -34,6 +34,7 @@ def one_block(text: Source, block: Block) -> None:
             text(*block.lines)
             write(text, *block.stores)
             text(*(f"{one.name} = {summed(one)}" for one in block.accumulators))
+        text(*(f"{one.name} = settled({one.name})" for one in block.accumulators if one.combine == GREATEST))
     elif isinstance(block, Sweep):
         with in_bands(text, block) if block.band else text.loops(list(block.loops)):
             text(*block.lines)

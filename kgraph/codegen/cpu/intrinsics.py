@@ -93,6 +93,31 @@ def extreme(name: str, sign: str) -> Any:
 
 
 @intrinsic
+def greatest(context: Any, total: Any, value: Any) -> Any:
+    """The larger of two numbers, neither of which is NaN; which zero it is does not matter."""
+    kind = total if total == value else None
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        flags = ("nnan", "nsz")
+        return builder.select(builder.fcmp_ordered("<", *values, flags=flags), values[1], values[0], flags=flags)
+
+    return None if kind is None else (kind(total, value), build)
+
+
+@intrinsic
+def settled(context: Any, value: Any) -> Any:
+    """The same number; where a promise about it was broken, some number, and the same one for all who read it."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        bits = ir.IntType(value.bitwidth)  # LLVM's own `freeze` would take back the promise instead
+        number = builder.bitcast(values[0], bits)
+        number = builder.asm(ir.FunctionType(bits, [bits]), "", "=r,0", [number], False)
+        return builder.bitcast(number, values[0].type)
+
+    return value(value), build
+
+
+@intrinsic
 def apart(context: Any) -> Any:
     """Nothing; but LLVM cannot tell, and so makes no vectors across the turns of the loop that this stands in."""
 
@@ -178,6 +203,8 @@ NAMES: dict[str, Any] = {
     "will_write": wanted(True),
     "maximum": extreme("maximum", ">"),
     "minimum": extreme("minimum", "<"),
+    "greatest": greatest,
+    "settled": settled,
     "min": extreme("minimum", "<"),
     "max": extreme("maximum", ">"),
     **{f"scratch_{name}": scratch(getattr(types, name)) for name in _NUMBERS},

@@ -4,7 +4,7 @@ Selects are conditional expressions. NaN and infinities come out as numpy has th
 comparison with it is false. All of float32 is covered, denormal numbers included. Errors, against the exact value, with
 and without fused multiply-add: tanh and sigmoid 3 units of the last place, erfinv 2.5, everything else 2.
 
-Polynomials are summed in pairs of terms, which is half as deep as one term at a time, and no more to calculate.
+Polynomials, but for that of exp, are summed in pairs of terms, which is half as deep as one term at a time.
 """
 
 from __future__ import annotations
@@ -44,6 +44,15 @@ def exp_less_1(r: Any) -> Any:
     return r + z * p
 
 
+def exp_near_0(r: Any) -> Any:
+    """exp(r) for |r| <= ln(2) / 2, one term at a time: fewer operations, where many numbers are computed at once."""
+    p = float32(1.3814540e-3) * r + float32(8.3687451e-3)
+    p = p * r + float32(4.1668391e-2)
+    p = p * r + float32(1.6666520e-1)
+    p = p * r + float32(4.9999993e-1)
+    return (p * r + ONE) * r + ONE
+
+
 def with_sign_of(size: Any, x: Any) -> Any:
     """size with the sign of x: it has none, or that one already, or has lost it since it is 0."""
     return int32(float32(size).view(int32) | int32(float32(x).view(int32) & SIGN)).view(float32)
@@ -58,7 +67,7 @@ def exp(x: Any) -> Any:
     r = x - n * LN2_HIGH - n * LN2_LOW
     whole = int32(float32(shifted).view(int32) - ROUNDER_BITS)
     part = int32(whole >> int32(1))  # 2**n in two steps: n may be beyond the exponents there are
-    return (ONE + exp_less_1(r)) * power_of_two(part) * power_of_two(int32(whole - part))
+    return exp_near_0(r) * power_of_two(part) * power_of_two(int32(whole - part))
 
 
 def exp_of_negative(x: Any) -> Any:
@@ -68,7 +77,7 @@ def exp_of_negative(x: Any) -> Any:
     n = shifted - ROUNDER
     r = x - n * LN2_HIGH - n * LN2_LOW
     whole = int32(float32(shifted).view(int32) - ROUNDER_BITS)
-    return (ONE + exp_less_1(r)) * power_of_two(int32(whole + int32(64))) * float32(2.0**-64)
+    return exp_near_0(r) * power_of_two(int32(whole + int32(64))) * float32(2.0**-64)
 
 
 def exp_halved(x: Any) -> Any:
@@ -77,7 +86,7 @@ def exp_halved(x: Any) -> Any:
     n = shifted - ROUNDER
     r = x - n * LN2_HIGH - n * LN2_LOW
     whole = int32(float32(shifted).view(int32) - ROUNDER_BITS)
-    return TWO * ((ONE + exp_less_1(r)) * power_of_two(int32(whole - int32(2))))
+    return TWO * (exp_near_0(r) * power_of_two(int32(whole - int32(2))))
 
 
 def expm1_in_range(x: Any) -> Any:

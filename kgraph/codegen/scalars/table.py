@@ -31,6 +31,11 @@ def minimum(a: Any, b: Any) -> Any:
     return b if a > b or b != b else a
 
 
+def greatest(a: Any, b: Any) -> Any:
+    """The larger, if both are numbers; else one of them, or anything (see `reduction.takes_any`)."""
+    return b if a < b else a
+
+
 def absolute(x: Any) -> Any:
     """x without its sign."""
     return abs(x)
@@ -141,6 +146,7 @@ EVERYWHERE: Scalars = {
     for one in (
         maximum,
         minimum,
+        greatest,
         absolute,
         square,
         sign,

@@ -47,6 +47,9 @@ class Accumulator:
     value: str
 
 
+GREATEST = "greatest({0}, {1})"  # combines numbers of which none is NaN, or it does not matter then
+
+
 @dataclass(frozen=True)
 class Fold:
     """Loops that reduce elements into accumulators, and may store elements on the way."""

@@ -5,19 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kgraph.codegen.schedule.kernel import Accumulator, Block, Columns, Find, Fold, Kernel, Lines, Nest, Rows, Sweep
+from kgraph.codegen.schedule.kernel import (
+    GREATEST,
+    Accumulator,
+    Block,
+    Columns,
+    Find,
+    Fold,
+    Kernel,
+    Lines,
+    Nest,
+    Rows,
+    Sweep,
+)
 from kgraph.codegen.schedule.source import strips
 from kgraph.codegen.schedule.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread
 from kgraph.codegen.schedule.values import Place, Values, constructor
 from kgraph.index import Index, Loop
-from kgraph.ir import Node
+from kgraph.ir import Graph, Node
 from kgraph.op import OPS
 from kgraph.sizes import product
-from kgraph.types import TensorType, numpy_dtype
+from kgraph.types import FLOATS, TensorType, numpy_dtype
 
 BAND = 256  # columns that a thread adds up at a time
 FETCHED = range(128, 8193)  # elements of a row that is fetched ahead
 MOST_FETCHED = 4  # rows at a time: more would leave no room in the first cache for those at hand
+SPREADING = frozenset(
+    ("add", "subtract", "multiply", "divide", "negative", "reciprocal", "log")
+)  # NaN, element by element
 COSTLY = frozenset((
     "exp", "exp_of_negative", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "power",
     "sin", "cos", "sinh", "cosh",
@@ -168,10 +183,34 @@ def accumulators(task: Task, values: Values, frame: Frame, level: Sequence[Node]
         kind = constructor(node.tensor.dtype)
         value = op.scalar.format(text, T=kind) if op.scalar else text
         assert op.initial is not None and op.combine is not None
+        combine = GREATEST if takes_any(task, node) else op.combine
         name = f"a{len(values.stems)}"
         values.stems[name] = node.name
-        made.append(Accumulator(name, node.tensor.dtype, op.initial.format(T=kind), op.combine, value))
+        made.append(Accumulator(name, node.tensor.dtype, op.initial.format(T=kind), combine, value))
     return tuple(made)
+
+
+def takes_any(task: Task, node: Node) -> bool:
+    """Whether a maximum may be anything where an element is NaN, as that of a softmax.
+
+    All that is stored is NaN then whatever it is, since it depends on the sum of exponentials that are NaN where the
+    elements are.
+    """
+    body = task.body
+    if node.op != "max" or node.tensor.dtype not in FLOATS:
+        return False
+    source = body.arguments(node.name)
+    below = [one.name for one in body if one.op == "subtract" and body.arguments(one.name) == [*source, node.name]]
+    powers = [one.name for one in body if one.op == "exp" and set(body.arguments(one.name)) & set(below)]
+    sums = {one.name for one in body if one.op == "sum" and set(body.arguments(one.name)) & set(powers)}
+    axes = {one.attrs["axes"] for one in body if one.name in sums}
+    return axes == {node.attrs["axes"]} and all(_is_nan_with(body, root.name, sums) for root in task.roots)
+
+
+def _is_nan_with(body: Graph, name: str, sums: set[str]) -> bool:
+    """Whether a value is NaN where one of these sums is."""
+    spread = body[name].op in SPREADING and any(_is_nan_with(body, one, sums) for one in body.arguments(name))
+    return name in sums or spread
 
 
 def _fold(task: Task, frame: Frame, values: Values, level: Sequence[Node], last: bool) -> Fold:

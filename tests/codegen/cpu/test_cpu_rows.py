@@ -28,6 +28,29 @@ def test_an_element_may_be_above_the_largest_of_another_row():
     np.testing.assert_allclose(above(x), np.exp(x - x.max(1)), rtol=1e-4)
 
 
+@pytest.mark.parametrize("length", [7, 200])
+def test_a_maximum_may_miss_a_nan_only_where_a_sum_finds_it(length):
+    def below(x):
+        return x - ops.max(x, axis=1, keepdims=True)
+
+    functions = {
+        "softmax": lambda x: ops.softmax(x),
+        "log softmax": lambda x: ops.log_softmax(x),
+        "logsumexp": lambda x: ops.logsumexp(x, axis=1, keepdims=True),
+        "powers": lambda x: ops.exp(below(x)),
+        "powers and their sum": lambda x: [ops.exp(below(x)), ops.sum(ops.exp(below(x)), axis=1)],
+        "part of a sum": lambda x: ops.maximum(ops.sum(ops.exp(below(x)), axis=1, keepdims=True), below(x)),
+    }
+    x = rng.standard_normal((4 * length, length)).astype(np.float32)
+    x[np.arange(0, 4 * length, 2), rng.integers(0, length, 2 * length)] = np.nan
+    for name, function in functions.items():
+        compiled = kg.compile(function, inputs=[kg.Input(batch_shape=(None, length))])
+        assert ("greatest(" in compiled.source) == (name in ("softmax", "log softmax")), name
+        results = compiled(x)
+        for one in results if isinstance(results, list) else [results]:
+            assert np.isnan(one[::2]).all() and np.isfinite(one[1::2]).all(), name
+
+
 @pytest.mark.parametrize("width", [256, 1000])
 def test_rows_that_are_fetched_ahead_are_computed_like_others(width):
     def normalised(x):
