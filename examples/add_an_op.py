@@ -6,8 +6,8 @@ The row below is all there is to hard swish; casts, broadcasting, fusion and the
 import numpy as np
 
 import kgraph as kg
-from kgraph.op import Op, common_float
-from kgraph.trace import primitive
+from kgraph.graph.op import Op, common_float
+from kgraph.tracing.trace import primitive
 
 ops = kg.ops
 

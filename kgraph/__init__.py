@@ -22,9 +22,10 @@ from kgraph import (
     tree,
     utils,
 )
-from kgraph.compile import compile
 from kgraph.dtype_policies import DTypePolicy
-from kgraph.gradient_tape import GradientTape
+from kgraph.executable.compile import compile
+from kgraph.executable.gradient_tape import GradientTape
+from kgraph.executable.transforms import grad, jit, value_and_grad
 from kgraph.initializers import Initializer
 from kgraph.layers import Input, InputSpec, Layer
 from kgraph.layers.input import KerasTensor
@@ -35,9 +36,8 @@ from kgraph.metrics import Metric
 from kgraph.models import Function, Model, Sequential
 from kgraph.optimizers import Optimizer
 from kgraph.regularizers import Regularizer
-from kgraph.stateless import StatelessScope
-from kgraph.transforms import grad, jit, value_and_grad
-from kgraph.variable import Variable
+from kgraph.tracing.stateless import StatelessScope
+from kgraph.tracing.variable import Variable
 
 __version__ = "0.1.0"
 

@@ -141,7 +141,7 @@ def run_show(options: Namespace) -> int:
     compiled = kgraph.compile(model, loss=options.loss, lower_only=not machine_code)
     if options.format in ("text", "dot"):
         graph = stage(compiled.stages, options.after)
-        print(import_module("kgraph.show").dot(graph) if options.format == "dot" else graph)
+        print(import_module("kgraph.graph.show").dot(graph) if options.format == "dot" else graph)
     elif machine_code:
         print(compiled.asm() if options.format == "asm" else compiled.llvm())
     else:

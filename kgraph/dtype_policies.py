@@ -7,8 +7,8 @@ from typing import Any
 from kgraph.config import DTypePolicy as DTypePolicy
 from kgraph.config import dtype_policy as dtype_policy
 from kgraph.config import set_dtype_policy as set_dtype_policy
+from kgraph.graph.types import standard_dtype
 from kgraph.missing import missing
-from kgraph.types import standard_dtype
 
 
 def get(identifier: Any) -> DTypePolicy:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, DTypeError, NotTracedError
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.types import standard_dtype
 from kgraph.missing import missing
-from kgraph.op import FUNCTIONS
 from kgraph.ops import random as draws
 from kgraph.ops.arithmetic import add, cast, multiply
 from kgraph.ops.creating import dtype_of
@@ -20,9 +21,8 @@ from kgraph.ops.indexing import take
 from kgraph.ops.move import shape_of
 from kgraph.ops.shapes import dims, one_axis
 from kgraph.seeds import next_seed
-from kgraph.trace import Symbol, is_symbolic
-from kgraph.types import standard_dtype
-from kgraph.variable import Variable
+from kgraph.tracing.trace import Symbol, is_symbolic
+from kgraph.tracing.variable import Variable
 
 _global: list[SeedGenerator] = []
 

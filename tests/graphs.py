@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.check import check
-from kgraph.evaluate import evaluate
-from kgraph.ir import Graph
-from kgraph.sizes import resolve
-from kgraph.trace import trace
-from kgraph.types import TensorType, is_float, numpy_dtype
+from kgraph.graph.check import check
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import resolve
+from kgraph.graph.types import TensorType, is_float, numpy_dtype
+from kgraph.tracing.trace import trace
 
 SIZES = {"N": 3, "T": 4}
 

@@ -15,10 +15,10 @@ import numpy as np
 
 import kgraph.ops  # noqa: F401  (fills the tables)
 from kgraph.errors import ShapeError
-from kgraph.op import FUNCTIONS, OPS
-from kgraph.sizes import Dim, N, Shape, axis, resolve
-from kgraph.trace import Symbol, primitive, record
-from kgraph.types import TensorType, is_float, numpy_dtype
+from kgraph.graph.op import FUNCTIONS, OPS
+from kgraph.graph.sizes import Dim, N, Shape, axis, resolve
+from kgraph.graph.types import TensorType, is_float, numpy_dtype
+from kgraph.tracing.trace import Symbol, primitive, record
 
 T = axis("T")
 MAPS = sorted(name for name, op in OPS.items() if op.kind == "map" and name not in ("size", "cast"))

@@ -11,10 +11,10 @@ import pytest
 
 from kgraph import activations
 from kgraph.errors import ArgumentError
-from kgraph.evaluate import evaluate
-from kgraph.sizes import N
-from kgraph.trace import trace
-from kgraph.types import TensorType
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType
+from kgraph.tracing.trace import trace
 
 X = np.concatenate([np.linspace(-7, 7, 44), [0.5, -0.5, 1.0, -1.0]]).astype(np.float32).reshape(4, 12)
 NAMES = sorted(

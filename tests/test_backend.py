@@ -11,10 +11,10 @@ import pytest
 import kgraph
 from kgraph import backend as K
 from kgraph.errors import ArgumentError, NotTracedError, ShapeError
-from kgraph.evaluate import evaluate
-from kgraph.trace import trace
-from kgraph.types import TensorType, standard_dtype
-from kgraph.variable import Variable
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.types import TensorType, standard_dtype
+from kgraph.tracing.trace import trace
+from kgraph.tracing.variable import Variable
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(3, 4, 5)).astype(np.float32)

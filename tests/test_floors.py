@@ -18,15 +18,15 @@ ROOT = Path(__file__).parents[1]
 TABLE = """
     9  __init__  __main__  cli  locate  bench
     8  models  training  callbacks  saving  utils
-    7  compile  executable  direct  jitted  lower  differentiate  arrays  gradient_tape  transforms
+    7  executable
     6  codegen
-    5  layers  initializers  losses  metrics  optimizers  activations  |  rewrite  autodiff  loop_gradients  passes
+    5  layers  initializers  losses  metrics  optimizers  activations  |  passes  gradients
     5  regularizers  constraints  random  backend
     4  ops
-    3  trace  variable  evaluate  check  capture  loop  batched  recording  stateless  operators  prepared
-    2  op  scope
-    1  ir  show  index
-    0  types  sizes  tree  errors  config  seeds  named  registry  allowance  dtype_policies  missing
+    3  tracing  dtype_policies
+    2  graph
+    1  config  named  registry  allowance
+    0  tree  errors  seeds  missing
 """
 
 # The folders of codegen/, likewise: what a kernel is, when it runs, and how each target does that.

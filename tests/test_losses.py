@@ -8,7 +8,7 @@ import pytest
 
 import kgraph as kg
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.types import TensorType
+from kgraph.graph.types import TensorType
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

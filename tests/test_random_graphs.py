@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import kgraph as kg
-from kgraph.evaluate import evaluate
-from kgraph.ir import Graph
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.ir import Graph
 
 Pick = Callable[[Sequence[Any]], Any]
 

@@ -16,7 +16,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 @pytest.fixture
 def tables() -> Any:
     """The tables of ops as they were: the README adds a row."""
-    from kgraph.op import FUNCTIONS, OPS
+    from kgraph.graph.op import FUNCTIONS, OPS
 
     before = dict(OPS), dict(FUNCTIONS)
     yield

@@ -14,7 +14,7 @@ import pytest
 import kgraph as kg
 from kgraph import config
 from kgraph.errors import ArgumentError, DTypeError, RangeError
-from kgraph.executable import Executable
+from kgraph.executable.executable import Executable
 
 rng = np.random.default_rng(11)
 

@@ -7,9 +7,9 @@ from typing import Any
 from kgraph import activations, ops
 from kgraph.backend.reshaping import is_first
 from kgraph.errors import ShapeError
+from kgraph.graph.sizes import shown
 from kgraph.ops.move import shape_of
-from kgraph.sizes import shown
-from kgraph.trace import Symbol
+from kgraph.tracing.trace import Symbol
 
 
 def sqrt(x: Any) -> Any:

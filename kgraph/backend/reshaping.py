@@ -8,8 +8,8 @@ from typing import Any
 from kgraph import ops
 from kgraph.config import image_data_format
 from kgraph.errors import ArgumentError, ShapeError
+from kgraph.graph.sizes import Size, product, shown
 from kgraph.ops.move import shape_of
-from kgraph.sizes import Size, product, shown
 
 
 def int_shape(x: Any) -> tuple[int | None, ...]:

@@ -11,11 +11,11 @@ import numpy as np
 from kgraph import ops, random
 from kgraph.config import floatx
 from kgraph.errors import NotTracedError
+from kgraph.graph.sizes import Dim, product
 from kgraph.layers.naming import forget_names
 from kgraph.ops.move import shape_of
-from kgraph.sizes import Dim, product
-from kgraph.trace import Symbol
-from kgraph.variable import Variable
+from kgraph.tracing.trace import Symbol
+from kgraph.tracing.variable import Variable
 
 
 def variable(value: Any, dtype: Any = None, name: str | None = None, constraint: Any = None) -> Variable:

@@ -11,7 +11,7 @@ import numpy as np
 
 from kgraph.bench.adam import COMPARED, Progress, drift
 from kgraph.bench.case import Case, difference
-from kgraph.ir import Graph
+from kgraph.graph.ir import Graph
 
 Call = Callable[[], Any]
 

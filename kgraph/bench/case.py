@@ -11,7 +11,7 @@ import numpy as np
 import kgraph
 from kgraph.bench.data import inputs_for, targets_for
 from kgraph.bench.models import MODELS
-from kgraph.ir import Graph
+from kgraph.graph.ir import Graph
 from kgraph.locate import model_at
 
 MODES = ("forward", "grad", "step")

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import networkx as nx
 import numpy as np
 
-from kgraph.ir import Graph
-from kgraph.sizes import axes_of, resolve
-from kgraph.types import TensorType, is_float, numpy_dtype
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import axes_of, resolve
+from kgraph.graph.types import TensorType, is_float, numpy_dtype
 
 LENGTH = 16  # of axes other than the batch whose size is open
 TABLES = {"take": 1, "take_along_axis": 1, "scatter_add": 1, "scatter_set": 1}  # which argument holds the indices

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from kgraph.bench.product import product
-from kgraph.ir import Graph
-from kgraph.op import Op
+from kgraph.graph.ir import Graph
+from kgraph.graph.op import Op
+from kgraph.graph.sizes import resolve
+from kgraph.graph.types import TensorType
 from kgraph.passes.fold import fold
 from kgraph.passes.merge import merge
-from kgraph.rewrite import Rule, number_of, rewrite, row
-from kgraph.sizes import resolve
-from kgraph.trace import Symbol, record
-from kgraph.types import TensorType
+from kgraph.passes.rewrite import Rule, number_of, rewrite, row
+from kgraph.tracing.trace import Symbol, record
 
 add, cast, einsum, erf, multiply, reshape = map(row, ("add", "cast", "einsum", "erf", "multiply", "reshape"))
 rsqrt, softmax, square, subtract, tanh, where = map(row, ("rsqrt", "softmax", "square", "subtract", "tanh", "where"))

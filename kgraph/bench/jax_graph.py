@@ -13,8 +13,8 @@ from jax import lax
 
 from kgraph.bench import jax_calls
 from kgraph.bench.idioms import specialised
-from kgraph.evaluate import bind_sizes
-from kgraph.ir import LEAVES, Graph
+from kgraph.graph.evaluate import bind_sizes
+from kgraph.graph.ir import LEAVES, Graph
 
 # Called in jax.numpy as in kgraph: the arguments by position, the attributes by name.
 ALIKE = (

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from kgraph.bench.adam import DECAYS, EPSILON, RATE
-from kgraph.ir import Graph, Node
+from kgraph.graph.ir import Graph, Node
 
 # How an op between layers is called in keras.ops, where its attributes go by other names.
 ATTRIBUTES: dict[str, Callable[[Any], dict[str, Any]]] = {

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from kgraph.bench.idioms import MIXED, SCORES, named, shape_in, specialised
 from kgraph.bench.product import View, multiplied, product
-from kgraph.evaluate import bind_sizes
-from kgraph.ir import LEAVES, Graph, Node
+from kgraph.graph.evaluate import bind_sizes
+from kgraph.graph.ir import LEAVES, Graph, Node
 
 OPSET = 20
 KINDS = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int32": TensorProto.INT32,

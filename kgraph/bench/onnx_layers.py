@@ -11,7 +11,7 @@ from kgraph.bench.case import Case
 from kgraph.bench.chain import Link
 from kgraph.bench.data import sizes_for
 from kgraph.bench.onnx_graph import KINDS, Pieces
-from kgraph.sizes import resolve
+from kgraph.graph.sizes import resolve
 
 ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softmax": "Softmax"}
 

@@ -23,8 +23,8 @@ from kgraph.bench.calls import Calls, UnknownHere, arguments_of, graph_of, singl
 from kgraph.bench.case import MODES, Case
 from kgraph.bench.chain import chain_of
 from kgraph.errors import ArgumentError, MissingExtraError
-from kgraph.evaluate import evaluate
-from kgraph.executable import Executable
+from kgraph.executable.executable import Executable
+from kgraph.graph.evaluate import evaluate
 from kgraph.optimizers import Adam
 
 OURS = "kgraph"

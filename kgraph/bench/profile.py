@@ -24,8 +24,8 @@ from kgraph.codegen.cpu.program import Program, aligned
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.plan.layout import layout
 from kgraph.codegen.plan.steps import Loop, Plan, Step
-from kgraph.evaluate import bind_sizes
-from kgraph.sizes import resolve
+from kgraph.graph.evaluate import bind_sizes
+from kgraph.graph.sizes import resolve
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from kgraph.bench.idioms import named, shape_in, specialised
 from kgraph.bench.product import View, multiplied, product
 from kgraph.bench.torch_calls import Made, tensors
-from kgraph.evaluate import bind_sizes
-from kgraph.ir import LEAVES, Graph, Node
+from kgraph.graph.evaluate import bind_sizes
+from kgraph.graph.ir import LEAVES, Graph, Node
 
 # Expressions: {0}, {1} are the operands, names the attributes. Operands that are single numbers are written as numbers.
 ROWS: dict[str, str] = {

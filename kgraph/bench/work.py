@@ -10,10 +10,10 @@ from math import prod
 from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.plan.layout import layout
 from kgraph.codegen.plan.planner import plan
-from kgraph.ir import LEAVES, Graph, Node
-from kgraph.op import OPS
-from kgraph.sizes import resolve
-from kgraph.types import numpy_dtype
+from kgraph.graph.ir import LEAVES, Graph, Node
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import resolve
+from kgraph.graph.types import numpy_dtype
 
 
 @dataclass(frozen=True)

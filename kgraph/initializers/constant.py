@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 
 from kgraph.errors import ShapeError
+from kgraph.graph.types import numpy_dtype, standard_dtype
 from kgraph.initializers.base import Initializer, concrete
-from kgraph.types import numpy_dtype, standard_dtype
 
 
 class Zeros(Initializer):

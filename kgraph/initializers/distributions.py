@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, DTypeError
+from kgraph.graph.types import is_float, numpy_dtype, standard_dtype
 from kgraph.initializers.base import Initializer, concrete
 from kgraph.seeds import next_seed
-from kgraph.types import is_float, numpy_dtype, standard_dtype
 
 
 class RandomInitializer(Initializer):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
+from kgraph.graph.types import numpy_dtype, standard_dtype
 from kgraph.initializers.base import Initializer, concrete
-from kgraph.types import numpy_dtype, standard_dtype
 
 # Windows that are sums of cosines, by their coefficients. Source: scipy.signal.windows.
 WINDOWS = {

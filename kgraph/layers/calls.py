@@ -13,15 +13,16 @@ import numpy as np
 
 from kgraph import tree
 from kgraph.errors import DTypeError, GraphError, KGraphError
-from kgraph.evaluate import evaluate
-from kgraph.ir import Graph
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.ir import Graph
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType, is_float, standard_dtype, type_of
 from kgraph.layers.masks import find_masks as find_masks
 from kgraph.layers.masks import masks_after
 from kgraph.layers.naming import name_scope
-from kgraph.op import FUNCTIONS
-from kgraph.recording import Recorder, recorded, recorder
-from kgraph.sizes import N
-from kgraph.trace import (
+from kgraph.tracing.recording import Recorder, recorded, recorder
+from kgraph.tracing.trace import (
     Symbol,
     active,
     as_symbol,
@@ -35,7 +36,6 @@ from kgraph.trace import (
     user_line,
     with_mask,
 )  # fmt: skip
-from kgraph.types import TensorType, is_float, standard_dtype, type_of
 
 
 @dataclass(eq=False)

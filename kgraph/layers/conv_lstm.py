@@ -10,7 +10,7 @@ from kgraph.layers.cells import Cell
 from kgraph.layers.core import weight
 from kgraph.layers.recurrent import CellLayer
 from kgraph.ops.convolution import channels_first, several
-from kgraph.trace import tracing
+from kgraph.tracing.trace import tracing
 
 
 class ConvLSTMCell(Cell):

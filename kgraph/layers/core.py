@@ -15,7 +15,7 @@ from kgraph.layers.layer import Layer
 from kgraph.layers.lora import Adaptable
 from kgraph.layers.spec import InputSpec
 from kgraph.named import find
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 
 class Dense(Adaptable):

@@ -12,7 +12,7 @@ from kgraph.layers.activation import masked_softmax
 from kgraph.layers.core import EinsumDense, positive
 from kgraph.layers.layer import Layer
 from kgraph.layers.regularization import Dropout, checked_share
-from kgraph.trace import with_mask
+from kgraph.tracing.trace import with_mask
 
 
 class Heads(Layer):

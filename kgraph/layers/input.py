@@ -6,11 +6,11 @@ from typing import Any
 
 from kgraph import tree
 from kgraph.errors import ArgumentError
+from kgraph.graph.types import TensorType, standard_dtype
 from kgraph.layers import naming
 from kgraph.layers.calls import Call
 from kgraph.layers.layer import Layer, is_shape, known_shape
-from kgraph.trace import Symbol, symbol_input, user_line
-from kgraph.types import TensorType, standard_dtype
+from kgraph.tracing.trace import Symbol, symbol_input, user_line
 
 
 class InputLayer(Layer):

@@ -12,16 +12,16 @@ import numpy as np
 
 from kgraph import constraints, dtype_policies, initializers, regularizers, tree
 from kgraph.errors import ArgumentError, GraphError, ShapeError
+from kgraph.graph.sizes import N, fresh_axis
+from kgraph.graph.types import TensorType, is_float, standard_dtype
 from kgraph.layers import calls, describe, history, naming, remembered, spec
 from kgraph.layers.operation import Operation
 from kgraph.layers.owner import Owner, unique
 from kgraph.named import home
-from kgraph.scope import stands
-from kgraph.sizes import N, fresh_axis
-from kgraph.stateless import StatelessScope, paired
-from kgraph.trace import Symbol, active, as_symbol, suspended, symbol_input
-from kgraph.types import TensorType, is_float, standard_dtype
-from kgraph.variable import Variable
+from kgraph.tracing.scope import stands
+from kgraph.tracing.stateless import StatelessScope, paired
+from kgraph.tracing.trace import Symbol, active, as_symbol, suspended, symbol_input
+from kgraph.tracing.variable import Variable
 
 LAYERS: dict[str, type] = {}  # kgraph's own, by their names in configurations
 

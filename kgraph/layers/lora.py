@@ -7,8 +7,8 @@ from typing import Any
 from kgraph import initializers, ops
 from kgraph.errors import ArgumentError, GraphError
 from kgraph.layers.layer import Layer
-from kgraph.trace import active
-from kgraph.variable import Variable
+from kgraph.tracing.trace import active
+from kgraph.tracing.variable import Variable
 
 
 class Adaptable(Layer):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgraph import tree
-from kgraph.trace import Symbol, as_symbol
+from kgraph.tracing.trace import Symbol, as_symbol
 
 
 def mask_of(value: Any) -> Any:

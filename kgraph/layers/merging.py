@@ -9,7 +9,7 @@ from typing import Any
 from kgraph import ops
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.layers.layer import Layer, is_shape
-from kgraph.trace import with_mask
+from kgraph.tracing.trace import with_mask
 
 
 class Merge(Layer):

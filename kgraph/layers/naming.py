@@ -8,8 +8,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from kgraph.errors import ArgumentError
+from kgraph.graph.sizes import forget_axes
 from kgraph.named import snake_case
-from kgraph.sizes import forget_axes
 
 _counts: dict[str, int] = {}
 _scopes: ContextVar[tuple[tuple[str, Any], ...]] = ContextVar("scopes", default=())

@@ -6,10 +6,10 @@ from typing import Any
 
 from kgraph import constraints, initializers, ops, regularizers
 from kgraph.errors import ArgumentError, DTypeError, ShapeError
+from kgraph.graph.types import promote
 from kgraph.layers.core import weight
 from kgraph.layers.layer import Layer
 from kgraph.layers.spec import InputSpec
-from kgraph.types import promote
 
 
 class LayerNormalization(Layer):

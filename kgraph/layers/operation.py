@@ -7,7 +7,7 @@ from typing import Any
 from kgraph import tree
 from kgraph.errors import GraphError
 from kgraph.layers import calls, describe, history, naming
-from kgraph.trace import Symbol, active, symbol_input
+from kgraph.tracing.trace import Symbol, active, symbol_input
 
 
 class Operation:

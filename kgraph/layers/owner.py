@@ -9,8 +9,8 @@ import numpy as np
 
 from kgraph.errors import GraphError, ShapeError
 from kgraph.layers.tracking import watched
-from kgraph.trace import Symbol
-from kgraph.variable import Variable
+from kgraph.tracing.trace import Symbol
+from kgraph.tracing.variable import Variable
 
 INTERNAL = frozenset(
     ("_trainable_own", "_other_own", "_sublayers", "_seeds", "_metrics", "inbound_nodes", "_losses", "_given")

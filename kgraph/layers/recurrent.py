@@ -15,8 +15,8 @@ from kgraph.layers.describe import arguments_of
 from kgraph.layers.layer import Layer
 from kgraph.layers.nested import deserialize, serialize
 from kgraph.named import snake_case
-from kgraph.trace import Symbol, tracing
-from kgraph.variable import Variable
+from kgraph.tracing.trace import Symbol, tracing
+from kgraph.tracing.variable import Variable
 
 
 class RNN(Layer):

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from kgraph import config, tree
+from kgraph.graph.prepared import Prepared
 from kgraph.layers import calls
 from kgraph.layers.calls import Body
 from kgraph.layers.owner import Owner, changes
-from kgraph.prepared import Prepared
-from kgraph.scope import active, stands
-from kgraph.trace import Symbol, keeping
-from kgraph.variable import Variable
+from kgraph.tracing.scope import active, stands
+from kgraph.tracing.trace import Symbol, keeping
+from kgraph.tracing.variable import Variable
 
 MOST = 64  # shapes that one layer remembers
 UNREAD = frozenset(

@@ -6,9 +6,9 @@ from typing import Any
 
 from kgraph import config, ops
 from kgraph.errors import ArgumentError, DTypeError
+from kgraph.graph.sizes import product
 from kgraph.layers.layer import Layer
 from kgraph.layers.spec import InputSpec
-from kgraph.sizes import product
 
 
 class Flatten(Layer):

@@ -6,7 +6,7 @@ from typing import Any
 
 from kgraph import tree
 from kgraph.errors import ArgumentError, DTypeError, ShapeError
-from kgraph.types import standard_dtype
+from kgraph.graph.types import standard_dtype
 
 
 class InputSpec:

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from kgraph import ops
 from kgraph.errors import ArgumentError
+from kgraph.graph.sizes import Shape
+from kgraph.graph.types import TensorType
 from kgraph.losses import functions
 from kgraph.losses.loss import Loss
-from kgraph.sizes import Shape
-from kgraph.types import TensorType
 
 MEAN = "sum_over_batch_size"
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from kgraph import config, ops, tree
 from kgraph.errors import ArgumentError
+from kgraph.graph.sizes import Shape
+from kgraph.graph.types import TensorType, standard_dtype
 from kgraph.layers.naming import automatic_name
 from kgraph.losses.functions import same_rank
 from kgraph.named import Configured
-from kgraph.sizes import Shape
-from kgraph.types import TensorType, standard_dtype
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
 

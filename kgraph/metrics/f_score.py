@@ -8,7 +8,7 @@ from kgraph import config, ops
 from kgraph.errors import ArgumentError
 from kgraph.metrics.metric import Metric, check_rank_2
 from kgraph.metrics.reduction import spread
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 AVERAGES = (None, "micro", "macro", "weighted")
 STATE = ("true_positives", "false_positives", "false_negatives", "intermediate_weights")

@@ -7,9 +7,9 @@ from typing import Any
 
 from kgraph import config, ops
 from kgraph.errors import ArgumentError, ShapeError
+from kgraph.graph.types import standard_dtype
 from kgraph.metrics.metric import Metric, shown
 from kgraph.metrics.reduction import spread
-from kgraph.types import standard_dtype
 
 
 class IoU(Metric):

@@ -9,12 +9,12 @@ import numpy as np
 
 from kgraph import config, dtype_policies, initializers
 from kgraph.errors import SettingError, ShapeError
+from kgraph.graph.types import numpy_dtype
 from kgraph.layers.naming import automatic_name
 from kgraph.layers.tracking import watched
-from kgraph.stateless import StatelessScope, paired
-from kgraph.trace import suspended
-from kgraph.types import numpy_dtype
-from kgraph.variable import Variable
+from kgraph.tracing.stateless import StatelessScope, paired
+from kgraph.tracing.trace import suspended
+from kgraph.tracing.variable import Variable
 
 
 class Metric:

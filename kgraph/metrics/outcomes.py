@@ -12,7 +12,7 @@ from kgraph.errors import ArgumentError, ShapeError
 from kgraph.losses.functions import same_rank
 from kgraph.metrics.metric import Metric, check_batch, shown
 from kgraph.metrics.reduction import spread
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 OUTCOMES = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 NEVER = -1e10  # what predictions that are not among the best k become

@@ -7,15 +7,15 @@ from typing import Any
 
 from kgraph import tree
 from kgraph.errors import ArgumentError
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import Dim, substitute
 from kgraph.layers.input import InputLayer
 from kgraph.layers.layer import Layer
 from kgraph.layers.nested import copy_of
 from kgraph.models.functional import Functional
 from kgraph.models.sequential import Sequential
 from kgraph.models.steps import bound_sizes, find_steps, replay
-from kgraph.op import FUNCTIONS
-from kgraph.sizes import Dim, substitute
-from kgraph.trace import Symbol
+from kgraph.tracing.trace import Symbol
 
 
 def clone_model(

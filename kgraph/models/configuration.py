@@ -15,7 +15,7 @@ from kgraph.models.steps import Step, find_steps, operations_in_order, root
 from kgraph.registry import CustomObjectScope
 from kgraph.saving.objects import made, object_of, serialize_keras_object
 from kgraph.saving.operations import ALIASES, is_operation, operation_config, run_operation
-from kgraph.trace import Symbol
+from kgraph.tracing.trace import Symbol
 
 PARTS = ("layers", "input_layers", "output_layers")
 

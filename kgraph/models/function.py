@@ -6,13 +6,13 @@ from typing import Any
 
 from kgraph import tree
 from kgraph.errors import ArgumentError
+from kgraph.graph.types import TensorType
 from kgraph.layers import calls
 from kgraph.layers.layer import known_shape, map_shapes
 from kgraph.layers.operation import Operation
 from kgraph.layers.spec import InputSpec, check_inputs
 from kgraph.models.steps import Step, find_steps, retaken
-from kgraph.trace import Symbol, symbol_input
-from kgraph.types import TensorType
+from kgraph.tracing.trace import Symbol, symbol_input
 
 
 class Function(Operation):

@@ -13,7 +13,7 @@ from kgraph.layers.spec import InputSpec
 from kgraph.models.configuration import Writer, takes_inputs_and_outputs
 from kgraph.models.model import Model
 from kgraph.models.steps import Step, check_names, find_steps, layers_in_order, retaken
-from kgraph.trace import Symbol
+from kgraph.tracing.trace import Symbol
 
 
 class Functional(Model):

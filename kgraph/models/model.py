@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 
 from kgraph import tree
 from kgraph.errors import ArgumentError, GraphError
-from kgraph.ir import Graph
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType, is_float
 from kgraph.layers import calls, naming
 from kgraph.layers.layer import Layer, known_shape, map_shapes
 from kgraph.models.storing import Storing
 from kgraph.models.summary import print_summary
 from kgraph.models.traced import Traced
-from kgraph.sizes import N
-from kgraph.trace import Symbol, as_symbol, symbol_input, tracing
+from kgraph.tracing.trace import Symbol, as_symbol, symbol_input, tracing
 from kgraph.training.trainer import Trainer
-from kgraph.types import TensorType, is_float
 
 
 class Model(Trainer, Storing):

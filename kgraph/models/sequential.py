@@ -7,6 +7,7 @@ from typing import Any
 
 from kgraph import tree
 from kgraph.errors import ArgumentError, CallIndexError, GraphError, SavingError
+from kgraph.graph.types import standard_dtype
 from kgraph.layers import calls, naming
 from kgraph.layers.input import InputLayer
 from kgraph.layers.layer import Layer, is_shape
@@ -14,8 +15,7 @@ from kgraph.models.functional import Functional
 from kgraph.models.model import Model
 from kgraph.registry import CustomObjectScope
 from kgraph.saving.objects import made, serialize_keras_object
-from kgraph.trace import Symbol, suspended
-from kgraph.types import standard_dtype
+from kgraph.tracing.trace import Symbol, suspended
 
 
 class Sequential(Model):

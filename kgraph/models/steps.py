@@ -8,12 +8,12 @@ from typing import Any
 
 from kgraph import ops, tree
 from kgraph.errors import GraphError, ShapeError
-from kgraph.ir import Graph
+from kgraph.graph.ir import Graph
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import Dim, Size, substitute
 from kgraph.layers.layer import Layer
 from kgraph.layers.operation import Operation
-from kgraph.op import OPS
-from kgraph.sizes import Dim, Size, substitute
-from kgraph.trace import Symbol, record, with_mask
+from kgraph.tracing.trace import Symbol, record, with_mask
 
 
 @dataclass(eq=False)

@@ -7,13 +7,13 @@ from typing import Any
 
 from kgraph import tree
 from kgraph.errors import SavingError
+from kgraph.graph.types import DTYPES, TensorType
 from kgraph.layers import calls
 from kgraph.layers.layer import Layer, is_shape, known_shape
 from kgraph.models.configuration import is_functional_config, model_from_parts, takes_inputs_and_outputs
 from kgraph.registry import CustomObjectScope
 from kgraph.saving import files
-from kgraph.trace import Symbol, symbol_input
-from kgraph.types import DTYPES, TensorType
+from kgraph.tracing.trace import Symbol, symbol_input
 
 
 class Storing(Layer):

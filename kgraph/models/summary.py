@@ -11,10 +11,10 @@ from typing import Any
 
 from kgraph import tree
 from kgraph.errors import ArgumentError
+from kgraph.graph.types import numpy_bits
 from kgraph.layers.history import shapes_of, single
 from kgraph.layers.layer import Layer
-from kgraph.types import numpy_bits
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 
 @dataclass

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgraph import tree
-from kgraph.ir import Graph
-from kgraph.trace import Symbol, Trace, collect
+from kgraph.graph.ir import Graph
+from kgraph.tracing.trace import Symbol, Trace, collect
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
 from kgraph.ops import (  # noqa: F401 - importing them fills the table
     arithmetic,
     blocks,

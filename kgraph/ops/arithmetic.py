@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError
-from kgraph.op import FUNCTIONS, OPS, Op, common, common_after_first, common_float
+from kgraph.graph.op import FUNCTIONS, OPS, Op, common, common_after_first, common_float
+from kgraph.graph.sizes import Dim
+from kgraph.graph.types import TensorType, is_float, numpy_dtype, standard_dtype
 from kgraph.ops.axes import is_pattern
 from kgraph.ops.compare import equal, greater, greater_equal, less_equal
 from kgraph.ops.elementwise import Function, Grad, elementwise, no_bools
-from kgraph.sizes import Dim
-from kgraph.trace import Symbol, function, primitive
-from kgraph.types import TensorType, is_float, numpy_dtype, standard_dtype
+from kgraph.tracing.trace import Symbol, function, primitive
 
 # + - * / -----------------------------------------------------------------------------------------------------------
 

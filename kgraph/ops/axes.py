@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError
+from kgraph.graph.sizes import shown
 from kgraph.ops.move import shape_of
-from kgraph.sizes import shown
-from kgraph.trace import Symbol
+from kgraph.tracing.trace import Symbol
 
 
 def is_pattern(x: Any) -> bool:

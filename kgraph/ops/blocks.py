@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import Dim, Size, divide, product, shown
 from kgraph.ops import move, statistics
 from kgraph.ops.arithmetic import add
 from kgraph.ops.convolution import channels_first
@@ -21,7 +22,6 @@ from kgraph.ops.move import part, shape_of
 from kgraph.ops.products import tensordot
 from kgraph.ops.shapes import moveaxis, reshape, transpose
 from kgraph.ops.tensors import composed, floating, tensor
-from kgraph.sizes import Dim, Size, divide, product, shown
 
 GROUP = re.compile(r"\(([^()]*)\)|(\S+)")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from kgraph.errors import DTypeError
-from kgraph.op import common
+from kgraph.graph.op import common
+from kgraph.graph.types import TensorType, is_float
 from kgraph.ops.elementwise import all_bools, elementwise, met, truth
-from kgraph.types import TensorType, is_float
 
 
 def integers(*xs: TensorType) -> TensorType:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ShapeError
-from kgraph.op import Op
+from kgraph.graph.op import Op
+from kgraph.graph.sizes import Dim, Shape, unify
+from kgraph.graph.types import TensorType
 from kgraph.ops.arithmetic import where
 from kgraph.ops.compare import equal
 from kgraph.ops.elementwise import no_bools
 from kgraph.ops.move import broadcast_to, iota, reshape, shape_of
-from kgraph.sizes import Dim, Shape, unify
-from kgraph.trace import Symbol, primitive
-from kgraph.types import TensorType
+from kgraph.tracing.trace import Symbol, primitive
 
 
 def parts_of(spec: str) -> tuple[list[str], str]:

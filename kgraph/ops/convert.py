@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import NotTracedError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.types import numpy_dtype, standard_dtype
 from kgraph.ops.arithmetic import cast
 from kgraph.ops.axes import is_pattern
 from kgraph.ops.creating import dtype_of
 from kgraph.ops.tensors import tensor
-from kgraph.recording import recorded, recorder
-from kgraph.trace import Symbol, function, is_symbolic
-from kgraph.types import numpy_dtype, standard_dtype
+from kgraph.tracing.recording import recorded, recorder
+from kgraph.tracing.trace import Symbol, function, is_symbolic
 
 
 @function

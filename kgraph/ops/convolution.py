@@ -13,16 +13,16 @@ import numpy as np
 
 from kgraph import config
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.op import Op, common_float
+from kgraph.graph.op import Op, common_float
+from kgraph.graph.sizes import Dim, Shape, Size, maximum, product, shown
+from kgraph.graph.types import TensorType
 from kgraph.ops.arithmetic import add, multiply
 from kgraph.ops.contract import einsum
 from kgraph.ops.joining import stack
 from kgraph.ops.move import flip, pad, reshape, shape_of, slice_, transpose
 from kgraph.ops.reduce import sum_row
 from kgraph.ops.windows import kind_of, tap_of, taps, window_counts, windows
-from kgraph.sizes import Dim, Shape, Size, maximum, product, shown
-from kgraph.trace import Symbol, function, primitive
-from kgraph.types import TensorType
+from kgraph.tracing.trace import Symbol, function, primitive
 
 NARROW = 24  # elements of a window next to each other, below which windows are better written to memory first
 MOST_TAPS = 49  # places of a window that are worth an expression with a term for each

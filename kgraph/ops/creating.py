@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import Dim, Size, axes_of
+from kgraph.graph.types import is_float, promote, standard_dtype, type_of
 from kgraph.ops import move
 from kgraph.ops.arithmetic import add, cast, divide, multiply, subtract, where
 from kgraph.ops.compare import equal, greater_equal
 from kgraph.ops.move import iota, on_diagonal, shape_of
 from kgraph.ops.shapes import broadcast_to, diagonal, dims, expand_dims, moveaxis, one_axis, ravel, reshape
 from kgraph.ops.transcendental import power
-from kgraph.sizes import Dim, Size, axes_of
-from kgraph.trace import Symbol, as_symbol, function, is_symbolic
-from kgraph.types import is_float, promote, standard_dtype, type_of
+from kgraph.tracing.trace import Symbol, as_symbol, function, is_symbolic
 
 
 def dtype_of(x: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from kgraph import config
 from kgraph.errors import ShapeError
+from kgraph.graph.sizes import shown, unify
 from kgraph.ops.arithmetic import cast, multiply, negative, subtract
 from kgraph.ops.axes import axis_of
 from kgraph.ops.creating import dtype_of, one_hot
@@ -17,7 +18,6 @@ from kgraph.ops.shapes import squeeze
 from kgraph.ops.statistics import sum
 from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import log
-from kgraph.sizes import shown, unify
 
 
 @composed

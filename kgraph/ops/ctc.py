@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import shown, unify
 from kgraph.ops import gather, statistics
 from kgraph.ops.arithmetic import add, cast, negative, where
 from kgraph.ops.compare import equal, greater_equal, less, logical_and, not_equal
@@ -17,7 +18,6 @@ from kgraph.ops.pointwise import logaddexp
 from kgraph.ops.shapes import broadcast_to, expand_dims, reshape, transpose
 from kgraph.ops.sorting import argsort
 from kgraph.ops.tensors import composed, floating, tensor
-from kgraph.sizes import shown, unify
 
 IMPOSSIBLE = -1e5  # the logarithm of a probability that counts as 0; its gradient is 0 rather than NaN
 

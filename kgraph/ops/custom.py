@@ -7,13 +7,13 @@ from functools import wraps
 from typing import Any
 
 from kgraph import tree
-from kgraph.capture import capture
 from kgraph.errors import ArgumentError
-from kgraph.ir import Graph
-from kgraph.op import OPS, Op
-from kgraph.recording import recorded, recorder
-from kgraph.trace import Symbol, as_symbol, function, is_symbolic, primitive, record, symbol_input, tracing
-from kgraph.types import TensorType
+from kgraph.graph.ir import Graph
+from kgraph.graph.op import OPS, Op
+from kgraph.graph.types import TensorType
+from kgraph.tracing.capture import capture
+from kgraph.tracing.recording import recorded, recorder
+from kgraph.tracing.trace import Symbol, as_symbol, function, is_symbolic, primitive, record, symbol_input, tracing
 
 
 def _first(y: Any, *_: Any, **__: Any) -> Any:

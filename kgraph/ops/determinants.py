@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.op import FUNCTIONS, Op, common_float
+from kgraph.graph.op import FUNCTIONS, Op, common_float
+from kgraph.graph.types import TensorType
 from kgraph.ops import statistics
 from kgraph.ops.arithmetic import absolute, divide, multiply, negative, sign, subtract, where
 from kgraph.ops.compare import equal, greater
@@ -27,8 +28,7 @@ from kgraph.ops.matrices import (
 from kgraph.ops.move import shape_of
 from kgraph.ops.shapes import expand_dims, squeeze
 from kgraph.ops.transcendental import log
-from kgraph.trace import Symbol, primitive
-from kgraph.types import TensorType
+from kgraph.tracing.trace import Symbol, primitive
 
 
 def _number_type(x: TensorType) -> TensorType:

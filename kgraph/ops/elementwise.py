@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kgraph.op import FUNCTIONS, Op
-from kgraph.sizes import broadcast_shapes
-from kgraph.trace import primitive
-from kgraph.types import TensorType, promote
+from kgraph.graph.op import FUNCTIONS, Op
+from kgraph.graph.sizes import broadcast_shapes
+from kgraph.graph.types import TensorType, promote
+from kgraph.tracing.trace import primitive
 
 Grad = tuple[Any, ...]
 Function = Callable[..., Any]

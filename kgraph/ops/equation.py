@@ -8,7 +8,7 @@ from string import ascii_letters
 from typing import Any
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.sizes import Shape, shown
+from kgraph.graph.sizes import Shape, shown
 
 
 def canonical(subscripts: str, shapes: Sequence[Shape]) -> str:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import DTypeError, RangeError, ShapeError
-from kgraph.index import Index, Operand, Read, choose, index
-from kgraph.op import FUNCTIONS, Op
+from kgraph.graph.index import Index, Operand, Read, choose, index
+from kgraph.graph.op import FUNCTIONS, Op
+from kgraph.graph.sizes import Dim, Shape, broadcast_shapes, product, shown
+from kgraph.graph.types import SIGNED, UNSIGNED, TensorType, standard_dtype
 from kgraph.ops.arithmetic import add, cast, multiply, where
 from kgraph.ops.compare import equal, less
 from kgraph.ops.move import broadcast_to, iota, reshape, shape_of
-from kgraph.sizes import Dim, Shape, broadcast_shapes, product, shown
-from kgraph.trace import Symbol, as_symbol, primitive
-from kgraph.types import SIGNED, UNSIGNED, TensorType, standard_dtype
+from kgraph.tracing.trace import Symbol, as_symbol, primitive
 
 
 def wrapped(read: Read, size: Dim, dtype: str) -> Index:

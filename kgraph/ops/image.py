@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import Size, shown
+from kgraph.graph.types import is_float
 from kgraph.ops.arithmetic import cast
 from kgraph.ops.blocks import pair_of
 from kgraph.ops.convolution import channels_first
@@ -18,8 +20,6 @@ from kgraph.ops.move import part, shape_of
 from kgraph.ops.products import tensordot
 from kgraph.ops.shapes import moveaxis
 from kgraph.ops.tensors import floating, tensor
-from kgraph.sizes import Size, shown
-from kgraph.types import is_float
 
 __all__ = ["crop_images", "extract_patches", "pad_images", "resize", "rgb_to_grayscale"]
 

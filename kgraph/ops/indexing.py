@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, DTypeError, RangeError, ShapeError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import Dim, Shape, Size, maximum, minimum, product, shown
 from kgraph.ops import gather, move
 from kgraph.ops.arithmetic import add, cast, multiply, where
 from kgraph.ops.creating import ones
@@ -17,9 +18,8 @@ from kgraph.ops.gather import wrap
 from kgraph.ops.move import shape_of
 from kgraph.ops.scattering import scatter_set
 from kgraph.ops.shapes import dims, moveaxis, one_axis, ravel, reshape
-from kgraph.recording import recorded, recorder
-from kgraph.sizes import Dim, Shape, Size, maximum, minimum, product, shown
-from kgraph.trace import Symbol, as_symbol, function, is_symbolic
+from kgraph.tracing.recording import recorded, recorder
+from kgraph.tracing.trace import Symbol, as_symbol, function, is_symbolic
 
 
 @function

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
+from kgraph.graph.sizes import Dim, Size, divide, maximum, minimum, shown
 from kgraph.ops import move
 from kgraph.ops.arithmetic import mod, subtract
 from kgraph.ops.gather import take
 from kgraph.ops.move import part, shape_of
 from kgraph.ops.shapes import broadcast_to, expand_dims, flip, many_axes, one_axis, ravel, reshape
-from kgraph.sizes import Dim, Size, divide, maximum, minimum, shown
-from kgraph.trace import function
+from kgraph.tracing.trace import function
 
 
 @function

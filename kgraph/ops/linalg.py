@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import shown
 from kgraph.ops import statistics
 from kgraph.ops.arithmetic import add, divide, multiply, subtract, where
 from kgraph.ops.compare import equal
@@ -29,7 +30,6 @@ from kgraph.ops.shapes import expand_dims, squeeze
 from kgraph.ops.statistics import norm
 from kgraph.ops.tensors import composed, floating
 from kgraph.ops.transcendental import log, sqrt
-from kgraph.sizes import shown
 
 
 @composed

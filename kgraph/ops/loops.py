@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 
 from kgraph import tree
-from kgraph.capture import Watched, capture
 from kgraph.errors import ArgumentError, DTypeError, ShapeError
-from kgraph.evaluate import evaluate
-from kgraph.ir import Graph
-from kgraph.op import FUNCTIONS, OPS, Op
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.ir import Graph
+from kgraph.graph.op import FUNCTIONS, OPS, Op
+from kgraph.graph.sizes import Dim, Size, unify
+from kgraph.graph.types import TensorType, promote
 from kgraph.ops.compare import less
 from kgraph.ops.creating import arange
 from kgraph.ops.move import shape_of
-from kgraph.recording import recorded, recorder
-from kgraph.sizes import Dim, Size, unify
-from kgraph.trace import (
+from kgraph.tracing.capture import Watched, capture
+from kgraph.tracing.recording import recorded, recorder
+from kgraph.tracing.trace import (
     Symbol,
     active,
     as_symbol,
@@ -34,7 +35,6 @@ from kgraph.trace import (
     tracing,
     user_line,
 )
-from kgraph.types import TensorType, promote
 
 ENDLESS = 2**62  # steps of a loop that only its condition ends
 

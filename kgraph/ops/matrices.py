@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ShapeError
-from kgraph.op import FUNCTIONS, Op, common_float
+from kgraph.graph.op import FUNCTIONS, Op, common_float
+from kgraph.graph.sizes import Dim, broadcast_shapes, shown
+from kgraph.graph.types import TensorType
 from kgraph.ops import statistics
 from kgraph.ops.arithmetic import absolute, add, divide, multiply, negative, subtract, where
 from kgraph.ops.compare import equal, greater_equal, less
@@ -21,9 +23,7 @@ from kgraph.ops.move import iota, shape_of
 from kgraph.ops.products import matmul
 from kgraph.ops.shapes import broadcast_to, swapaxes
 from kgraph.ops.transcendental import sqrt
-from kgraph.sizes import Dim, broadcast_shapes, shown
-from kgraph.trace import Symbol, primitive
-from kgraph.types import TensorType
+from kgraph.tracing.trace import Symbol, primitive
 
 Gradients = tuple[Any, ...]
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ShapeError
-from kgraph.index import Condition, Index, Operand, Read, choose, flatten, unflatten
-from kgraph.op import FUNCTIONS, Op, common
-from kgraph.sizes import Dim, Shape, assume_at_least_zero, minimum, product, shown, unify
-from kgraph.trace import Symbol, as_symbol, primitive
-from kgraph.types import TensorType, numpy_dtype, promote
+from kgraph.graph.index import Condition, Index, Operand, Read, choose, flatten, unflatten
+from kgraph.graph.op import FUNCTIONS, Op, common
+from kgraph.graph.sizes import Dim, Shape, assume_at_least_zero, minimum, product, shown, unify
+from kgraph.graph.types import TensorType, numpy_dtype, promote
+from kgraph.tracing.trace import Symbol, as_symbol, primitive
 
 Grad = tuple[Any, ...]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.types import is_float
 from kgraph.ops import statistics
 from kgraph.ops.arithmetic import cast, divide, square, subtract, where
 from kgraph.ops.compare import isnan, logical_not
 from kgraph.ops.creating import dtype_of
 from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import sqrt
-from kgraph.types import is_float
 
 
 def _filled(x: Any, value: float) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import Size, shown
 from kgraph.ops.arithmetic import absolute, maximum, minimum, multiply, relu, subtract, where
 from kgraph.ops.axes import axis_of
 from kgraph.ops.compare import greater, greater_equal, less, less_equal
@@ -19,7 +20,6 @@ from kgraph.ops.normal import erf
 from kgraph.ops.probabilities import softmax
 from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import exp, expm1, sigmoid, softplus, sqrt, tanh
-from kgraph.sizes import Size, shown
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946  # Klambauer et al., 2017
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from kgraph.op import common_float
+from kgraph.graph.op import common_float
 from kgraph.ops.arithmetic import multiply, square
 from kgraph.ops.elementwise import elementwise
 from kgraph.ops.transcendental import exp

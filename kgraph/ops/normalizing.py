@@ -6,6 +6,7 @@ from typing import Any
 
 from kgraph import config
 from kgraph.errors import ArgumentError
+from kgraph.graph.types import promote
 from kgraph.ops.arithmetic import cast, divide, maximum, minimum, multiply, negative, square, subtract
 from kgraph.ops.axes import axes_of, axis_of
 from kgraph.ops.creating import dtype_of
@@ -14,7 +15,6 @@ from kgraph.ops.shapes import reshape
 from kgraph.ops.statistics import mean, norm, sum
 from kgraph.ops.tensors import composed, floating
 from kgraph.ops.transcendental import rsqrt
-from kgraph.types import promote
 
 
 def _working(x: Any) -> Any:

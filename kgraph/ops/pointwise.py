@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.types import SIGNED, UNSIGNED, is_float, numpy_dtype, promote, standard_dtype
 from kgraph.ops import arithmetic, compare
 from kgraph.ops.arithmetic import (
     absolute,
@@ -31,7 +32,6 @@ from kgraph.ops.creating import dtype_of
 from kgraph.ops.normal import erf
 from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import arctan2, exp, log, log1p, power, sin, sqrt
-from kgraph.types import SIGNED, UNSIGNED, is_float, numpy_dtype, promote, standard_dtype
 
 
 @composed

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ShapeError
-from kgraph.op import OPS, Op
+from kgraph.graph.op import OPS, Op
+from kgraph.graph.sizes import product, shown
+from kgraph.graph.types import is_float, numpy_dtype
 from kgraph.ops import move
 from kgraph.ops.arithmetic import add, divide, maximum, where
 from kgraph.ops.compare import equal, greater
@@ -27,9 +29,7 @@ from kgraph.ops.move import reshape
 from kgraph.ops.reduce import max_row, sum_row
 from kgraph.ops.tensors import floating
 from kgraph.ops.windows import kind_of, tap_of, taps, window_counts, windows
-from kgraph.sizes import product, shown
-from kgraph.trace import function, primitive
-from kgraph.types import is_float, numpy_dtype
+from kgraph.tracing.trace import function, primitive
 
 
 @function

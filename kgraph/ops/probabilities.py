@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.op import Op, common_float
+from kgraph.graph.op import Op, common_float
+from kgraph.graph.types import TensorType
 from kgraph.ops.arithmetic import multiply, reciprocal, subtract
 from kgraph.ops.axes import axes_of
 from kgraph.ops.reduce import max_row, sum_row
 from kgraph.ops.tensors import composed, floating
 from kgraph.ops.transcendental import exp, log
-from kgraph.trace import Symbol, primitive
-from kgraph.types import TensorType
+from kgraph.tracing.trace import Symbol, primitive
 
 Axes = tuple[int, ...]
 

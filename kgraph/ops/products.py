@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, KGraphError, ShapeError
+from kgraph.graph.sizes import shown
 from kgraph.ops import contract
 from kgraph.ops.arithmetic import cast, multiply, subtract
 from kgraph.ops.compare import not_equal
@@ -17,8 +18,7 @@ from kgraph.ops.equation import canonical, from_lists
 from kgraph.ops.joining import stack, unstack
 from kgraph.ops.move import shape_of
 from kgraph.ops.shapes import expand_dims, many_axes, moveaxis, one_axis, ravel, reshape
-from kgraph.sizes import shown
-from kgraph.trace import Symbol, explain, function, user_line
+from kgraph.tracing.trace import Symbol, explain, function, user_line
 
 
 def contracted(spec: str, *operands: Any) -> Any:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import product, shown
+from kgraph.graph.types import is_float
 from kgraph.ops import gather, statistics
 from kgraph.ops.arithmetic import add, cast, divide, maximum, minimum, multiply, subtract, where
 from kgraph.ops.axes import axes_of
@@ -23,9 +25,7 @@ from kgraph.ops.scattering import scatter_add, scatter_set
 from kgraph.ops.shapes import broadcast_to, expand_dims, moveaxis, ravel, reshape
 from kgraph.ops.sorting import argsort, sort
 from kgraph.ops.tensors import composed, floating, tensor
-from kgraph.sizes import product, shown
-from kgraph.trace import is_symbolic
-from kgraph.types import is_float
+from kgraph.tracing.trace import is_symbolic
 
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 FEW = 64  # elements that are compared one by one rather than searched

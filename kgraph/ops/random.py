@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, DTypeError, ShapeError
-from kgraph.index import Apply, Index, Operand, flatten
-from kgraph.op import FUNCTIONS, Op
+from kgraph.graph.index import Apply, Index, Operand, flatten
+from kgraph.graph.op import FUNCTIONS, Op
+from kgraph.graph.sizes import Shape, shown
+from kgraph.graph.types import FLOATS, TensorType, numpy_dtype
 from kgraph.ops.arithmetic import add, cast, mod, multiply, negative, subtract, where
 from kgraph.ops.compare import less, right_shift
 from kgraph.ops.creating import ones
@@ -17,9 +19,7 @@ from kgraph.ops.move import shape_of
 from kgraph.ops.normal import erfinv
 from kgraph.ops.shapes import expand_dims
 from kgraph.ops.transcendental import log
-from kgraph.sizes import Shape, shown
-from kgraph.trace import primitive
-from kgraph.types import FLOATS, TensorType, numpy_dtype
+from kgraph.tracing.trace import primitive
 
 MULTIPLIERS = 0xD2511F53, 0xCD9E8D57  # Philox 4x32-10: Salmon et al., "Parallel random numbers", SC 2011
 WEYL = 0x9E3779B9, 0xBB67AE85

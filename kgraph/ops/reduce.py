@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ShapeError
-from kgraph.op import Op, as_they_are
+from kgraph.graph.op import Op, as_they_are
+from kgraph.graph.sizes import Shape, shown
+from kgraph.graph.types import TensorType
 from kgraph.ops.arithmetic import cast, divide, multiply, where
 from kgraph.ops.compare import equal, logical_and
 from kgraph.ops.elementwise import Grad, all_bools, no_bools
 from kgraph.ops.move import broadcast_to, flip, reshape
-from kgraph.sizes import Shape, shown
-from kgraph.trace import Symbol, primitive
-from kgraph.types import TensorType
+from kgraph.tracing.trace import Symbol, primitive
 
 
 def reduced(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:

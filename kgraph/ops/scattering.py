@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.op import FUNCTIONS, Op
+from kgraph.graph.op import FUNCTIONS, Op
+from kgraph.graph.sizes import Shape, Size, product, shown, unify
+from kgraph.graph.types import TensorType, promote, standard_dtype
 from kgraph.ops.arithmetic import add, cast, multiply, where
 from kgraph.ops.compare import equal
 from kgraph.ops.creating import zeros
@@ -15,9 +17,7 @@ from kgraph.ops.gather import check_indices, check_integers, index_dtype, take, 
 from kgraph.ops.joining import split
 from kgraph.ops.move import iota, shape_of
 from kgraph.ops.shapes import broadcast_to, dims, expand_dims, reshape, squeeze
-from kgraph.sizes import Shape, Size, product, shown, unify
-from kgraph.trace import Symbol, as_symbol, function, primitive
-from kgraph.types import TensorType, promote, standard_dtype
+from kgraph.tracing.trace import Symbol, as_symbol, function, primitive
 
 
 def _scatter_type(base: TensorType, indices: TensorType, updates: TensorType, axis: int) -> TensorType:

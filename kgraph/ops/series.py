@@ -9,7 +9,9 @@ import numpy as np
 
 from kgraph import config, tree
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import Size, shown
+from kgraph.graph.types import numpy_dtype
 from kgraph.ops import statistics
 from kgraph.ops.arithmetic import (
     absolute,
@@ -37,9 +39,7 @@ from kgraph.ops.scattering import count_segments
 from kgraph.ops.shapes import expand_dims, flip, reshape, swapaxes
 from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import exp, log, sqrt
-from kgraph.sizes import Size, shown
-from kgraph.trace import function
-from kgraph.types import numpy_dtype
+from kgraph.tracing.trace import function
 
 
 @composed

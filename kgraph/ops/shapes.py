@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
+from kgraph.graph.sizes import Dim, Shape, Size, divide, minimum, product, shown
 from kgraph.ops import move
 from kgraph.ops.move import shape_of
-from kgraph.sizes import Dim, Shape, Size, divide, minimum, product, shown
-from kgraph.trace import Symbol, function
+from kgraph.tracing.trace import Symbol, function
 
 
 def one_axis(axis: Any, rank: int, of: str = "axis") -> int:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.op import FUNCTIONS, Op
+from kgraph.graph.op import FUNCTIONS, Op
+from kgraph.graph.sizes import shown
+from kgraph.graph.types import TensorType
 from kgraph.ops import gather, statistics
 from kgraph.ops.arithmetic import cast
 from kgraph.ops.axes import axis_of
@@ -16,9 +18,7 @@ from kgraph.ops.elementwise import no_bools
 from kgraph.ops.move import part, shape_of
 from kgraph.ops.shapes import expand_dims, flip, moveaxis, ravel, squeeze
 from kgraph.ops.tensors import composed, tensor
-from kgraph.sizes import shown
-from kgraph.trace import primitive
-from kgraph.types import TensorType
+from kgraph.tracing.trace import primitive
 
 # x has at least one axis, and the last is the one that is sorted along; NaN comes last, equal elements keep their order
 argsort_row = primitive(

@@ -11,7 +11,8 @@ import math
 from typing import Any
 
 from kgraph.errors import ArgumentError
-from kgraph.op import FUNCTIONS
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import product
 from kgraph.ops import reduce
 from kgraph.ops.arithmetic import (
     absolute,
@@ -33,7 +34,6 @@ from kgraph.ops.move import shape_of
 from kgraph.ops.shapes import ravel, reshape
 from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import exp, log, power, sqrt
-from kgraph.sizes import product
 
 _WIDER = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}
 

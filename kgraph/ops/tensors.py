@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from kgraph.graph.types import is_float, numpy_dtype, promote
 from kgraph.ops.arithmetic import cast
 from kgraph.ops.axes import is_pattern
 from kgraph.ops.creating import dtype_of
-from kgraph.trace import as_array, function, is_symbolic
-from kgraph.types import is_float, numpy_dtype, promote
+from kgraph.tracing.trace import as_array, function, is_symbolic
 
 
 def tensor(x: Any) -> Any:

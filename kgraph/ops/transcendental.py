@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.op import common_float
+from kgraph.graph.op import common_float
 from kgraph.ops.arithmetic import divide, multiply, negative, reciprocal, square, subtract, where
 from kgraph.ops.compare import equal
 from kgraph.ops.elementwise import Function, Grad, elementwise, no_bools
-from kgraph.trace import Symbol
+from kgraph.tracing.trace import Symbol
 
 
 def _row(doc: str, name: str, numpy: Callable[..., Any], slope: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ShapeError
-from kgraph.index import Index, Operand, Read
-from kgraph.op import Op
+from kgraph.graph.index import Index, Operand, Read
+from kgraph.graph.op import Op
+from kgraph.graph.sizes import Dim, Shape, assume_at_least_zero, shown
+from kgraph.graph.types import TensorType, type_of
 from kgraph.ops.arithmetic import add
 from kgraph.ops.move import pad, reshape, slice_
-from kgraph.sizes import Dim, Shape, assume_at_least_zero, shown
-from kgraph.trace import Symbol, primitive
-from kgraph.types import TensorType, type_of
+from kgraph.tracing.trace import Symbol, primitive
 
 
 def kind_of(x: Any) -> TensorType:

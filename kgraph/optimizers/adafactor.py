@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from kgraph import ops
 from kgraph.optimizers.base import Common, Optimizer
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 
 class Adafactor(Optimizer):

@@ -16,9 +16,9 @@ from kgraph.layers.naming import automatic_name
 from kgraph.optimizers import schedules
 from kgraph.optimizers.gradients import clip_by_global_norm, clip_by_norm, present
 from kgraph.optimizers.state import State, changed_only_if
-from kgraph.stateless import StatelessScope, paired
-from kgraph.trace import suspended
-from kgraph.variable import Variable
+from kgraph.tracing.stateless import StatelessScope, paired
+from kgraph.tracing.trace import suspended
+from kgraph.tracing.variable import Variable
 
 
 class Common(TypedDict, total=False):

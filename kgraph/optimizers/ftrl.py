@@ -9,7 +9,7 @@ from kgraph import ops
 from kgraph.errors import ArgumentError
 from kgraph.initializers import Constant
 from kgraph.optimizers.base import Common, Optimizer
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 
 class Ftrl(Optimizer):

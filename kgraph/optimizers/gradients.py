@@ -8,9 +8,9 @@ from typing import Any
 
 from kgraph import ops
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.trace import Symbol
-from kgraph.types import type_of
-from kgraph.variable import Variable
+from kgraph.graph.types import type_of
+from kgraph.tracing.trace import Symbol
+from kgraph.tracing.variable import Variable
 
 
 def present(gradients: Sequence[Any], variables: Sequence[Variable]) -> list[tuple[Any, Variable]]:

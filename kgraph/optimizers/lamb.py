@@ -9,7 +9,7 @@ from kgraph import ops
 from kgraph.optimizers.adam import move_averages, power
 from kgraph.optimizers.base import Common, Optimizer
 from kgraph.optimizers.gradients import norm
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 
 class Lamb(Optimizer):

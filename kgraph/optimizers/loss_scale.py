@@ -12,7 +12,7 @@ from kgraph.optimizers.base import Common, Optimizer
 from kgraph.optimizers.lookup import NAMES, resolve, serialize
 from kgraph.optimizers.multi import MultiOptimizer
 from kgraph.optimizers.state import changed_only_if
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 
 class LossScaleOptimizer(Optimizer):

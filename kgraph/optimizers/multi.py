@@ -12,7 +12,7 @@ from kgraph.optimizers.base import Optimizer
 from kgraph.optimizers.gradients import present
 from kgraph.optimizers.lookup import resolve, serialize
 from kgraph.registry import CustomObjectScope
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 
 class OptimizerMap(MutableMapping[str, Optimizer]):

@@ -11,7 +11,7 @@ from kgraph import ops
 from kgraph.optimizers.adam import corrected_rate, move_averages
 from kgraph.optimizers.base import Optimizer
 from kgraph.optimizers.gradients import norm
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 
 class Muon(Optimizer):

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from kgraph import config, ops
 from kgraph.optimizers.adam import move_averages, power
 from kgraph.optimizers.base import Common, Optimizer
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 
 class Nadam(Optimizer):

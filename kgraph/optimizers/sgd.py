@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from kgraph import ops
 from kgraph.errors import ArgumentError
 from kgraph.optimizers.base import Common, Optimizer
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 
 class SGD(Optimizer):

@@ -12,8 +12,8 @@ import numpy as np
 
 from kgraph import initializers, ops
 from kgraph.errors import ArgumentError, SettingError
-from kgraph.trace import active
-from kgraph.variable import Variable
+from kgraph.tracing.trace import active
+from kgraph.tracing.variable import Variable
 
 
 class State:

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Mapping
 
 from kgraph import config
-from kgraph.check import check
-from kgraph.ir import Graph
+from kgraph.graph.check import check
+from kgraph.graph.ir import Graph
 from kgraph.passes.chain import chain
 from kgraph.passes.einsum import canonicalise
 from kgraph.passes.fold import fold

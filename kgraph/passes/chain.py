@@ -6,8 +6,8 @@ Runs after `fuse`, for targets whose kernels can do it.
 
 from __future__ import annotations
 
-from kgraph.ir import Graph, Node
-from kgraph.op import OPS
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.op import OPS
 from kgraph.passes.group import FLOATING, MOST_INPUTS
 
 WIDEST = 4096  # columns of rows that are kept: some of them are on the stack of a thread

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from string import ascii_letters
 from typing import Any
 
-from kgraph.ir import Graph, Node
-from kgraph.op import OPS
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import Dim
 from kgraph.ops.contract import einsum, parts_of, sizes_of
 from kgraph.ops.move import diagonal, reshape, transpose
-from kgraph.rewrite import row, stand_in, substitute
-from kgraph.sizes import Dim
-from kgraph.trace import Symbol, reference
+from kgraph.passes.rewrite import row, stand_in, substitute
+from kgraph.tracing.trace import Symbol, reference
 
 GUESS = 64  # what a size known only at the call counts as, when the order of contractions is chosen
 multiply, total = row("multiply"), row("sum")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from kgraph.ir import Graph, Node
-from kgraph.op import OPS
-from kgraph.sizes import Size, axes_of
-from kgraph.types import numpy_dtype
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import Size, axes_of
+from kgraph.graph.types import numpy_dtype
 
 MOST_ELEMENTS = 1 << 16  # larger ones stay computed: a constant is stored with every copy of the compiled code
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import networkx as nx
 
-from kgraph.ir import LEAVES, Graph, Node
-from kgraph.op import OPS
+from kgraph.graph.ir import LEAVES, Graph, Node
+from kgraph.graph.op import OPS
 from kgraph.passes.group import (
     Group,
     begin,

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from kgraph.ir import Graph, Node
-from kgraph.op import OPS
-from kgraph.sizes import Dim, Shape
-from kgraph.types import TensorType
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import Dim, Shape
+from kgraph.graph.types import TensorType
 
 MOST_MEMBERS = 64
 MOST_INPUTS = 32

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
-from kgraph.ir import Graph, Node
-from kgraph.op import OPS
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.op import OPS
 
 Names = Callable[[str], str]  # a node of the graph being opened -> its name in the flat graph
 Places = dict[str, list[str]]  # a node of the graph being opened -> its results in the flat graph

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kgraph.batched import batch, can_batch
-from kgraph.ir import LEAVES, Graph, Node
-from kgraph.loop import Parts, ancestors, replace_loop, results_of
-from kgraph.op import OPS
-from kgraph.rewrite import stand_in
-from kgraph.trace import Symbol, insert, needed, reference
+from kgraph.graph.ir import LEAVES, Graph, Node
+from kgraph.graph.loop import Parts, ancestors, replace_loop, results_of
+from kgraph.graph.op import OPS
+from kgraph.passes.rewrite import stand_in
+from kgraph.tracing.batched import batch, can_batch
+from kgraph.tracing.trace import Symbol, insert, needed, reference
 
 COSTLY = ("contract", "reduce", "compose")  # kinds of ops that are worth being done for all steps at once
 

@@ -6,8 +6,8 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from kgraph.ir import Graph, Node
-from kgraph.op import OPS
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.op import OPS
 
 MOST_ELEMENTS = 1 << 20  # larger constants are not compared
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kgraph.ir import Graph
-from kgraph.op import OPS
-from kgraph.rewrite import stand_in, substitute
-from kgraph.trace import reference
+from kgraph.graph.ir import Graph
+from kgraph.graph.op import OPS
+from kgraph.passes.rewrite import stand_in, substitute
+from kgraph.tracing.trace import reference
 
 
 def open_composed(graph: Graph) -> Graph:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from kgraph.ir import Graph, Node
-from kgraph.op import OPS
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.op import OPS
 from kgraph.passes.group import MOST_INPUTS, MOST_MEMBERS, Group, inputs_of, is_direct, is_row, joins, reads_elements
 
 MOST_ROOTS = 8

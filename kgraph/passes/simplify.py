@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.ir import Graph
+from kgraph.graph.ir import Graph
+from kgraph.graph.types import SIGNED, UNSIGNED, TensorType, is_float, numpy_dtype
 from kgraph.ops.move import broadcast_to, concatenate, flip, pad, reshape, slice_, transpose
-from kgraph.rewrite import Rule, again, number_of, one_of, rewrite, row
-from kgraph.trace import Symbol
-from kgraph.types import SIGNED, UNSIGNED, TensorType, is_float, numpy_dtype
+from kgraph.passes.rewrite import Rule, again, number_of, one_of, rewrite, row
+from kgraph.tracing.trace import Symbol
 
 absolute, cast, negative, reciprocal, rsqrt, sqrt, square, stop_gradient, where, power = map(
     row,

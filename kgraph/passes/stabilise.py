@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.ir import Graph
+from kgraph.graph.ir import Graph
 from kgraph.ops.nn import log_sigmoid
 from kgraph.ops.probabilities import log_softmax, softmax
-from kgraph.rewrite import Rule, number_of, rewrite, row
-from kgraph.trace import Symbol
+from kgraph.passes.rewrite import Rule, number_of, rewrite, row
+from kgraph.tracing.trace import Symbol
 
 clip_low, clip_high = row("maximum"), row("minimum")
 exp, expm1, log, log1p, sigmoid, softplus = map(row, ("exp", "expm1", "log", "log1p", "sigmoid", "softplus"))

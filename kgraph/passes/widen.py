@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.ir import Graph
-from kgraph.types import HALF, TensorType
+from kgraph.graph.ir import Graph
+from kgraph.graph.types import HALF, TensorType
 
 
 def widen(graph: Graph) -> Graph:

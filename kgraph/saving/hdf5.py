@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from kgraph.errors import SavingError
-from kgraph.types import numpy_dtype
+from kgraph.graph.types import numpy_dtype
 
 EXPANSION = 1000  # what data may be larger than the bytes stored for it, and
 ALWAYS = 1 << 20  # what it may be in any case

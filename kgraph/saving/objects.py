@@ -11,6 +11,7 @@ import numpy as np
 from kgraph import activations, constraints, dtype_policies, losses, metrics, regularizers
 from kgraph import random as random_numbers
 from kgraph.errors import KGraphError, SavingError
+from kgraph.graph.types import DTYPES, numpy_dtype
 from kgraph.initializers import lookup
 from kgraph.layers.layer import LAYERS, Layer
 from kgraph.layers.nested import deserialize as layer_of
@@ -18,9 +19,8 @@ from kgraph.named import to_config
 from kgraph.optimizers import LossScaleOptimizer, MultiOptimizer, schedules
 from kgraph.optimizers import lookup as lookup_of_optimizers
 from kgraph.registry import CustomObjectScope, get_registered_object
-from kgraph.trace import Symbol
-from kgraph.types import DTYPES, numpy_dtype
-from kgraph.variable import Variable
+from kgraph.tracing.trace import Symbol
+from kgraph.tracing.variable import Variable
 
 OPTIMIZERS = (*lookup_of_optimizers.CLASSES, LossScaleOptimizer, MultiOptimizer)
 PLAIN = (str, int, float, bool, type(None))

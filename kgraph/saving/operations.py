@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import KGraphError, SavingError
+from kgraph.graph.op import FUNCTIONS
+from kgraph.graph.sizes import Size
+from kgraph.graph.types import standard_dtype
 from kgraph.named import snake_case
-from kgraph.op import FUNCTIONS
 from kgraph.saving.objects import made, serialize_keras_object
-from kgraph.sizes import Size
-from kgraph.trace import Applied
-from kgraph.types import standard_dtype
+from kgraph.tracing.trace import Applied
 
 # Keras's operations by module, and what their constructors take. A file can name these, and no other functions.
 OPERATIONS = {

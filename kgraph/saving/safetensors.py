@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import SavingError
+from kgraph.graph.types import DTYPES, numpy_bits, numpy_dtype, short
 from kgraph.saving.archive import parsed
-from kgraph.types import DTYPES, numpy_bits, numpy_dtype, short
 
 CODES = {dtype: "BOOL" if dtype == "bool" else short(dtype).upper() for dtype in DTYPES}
 DTYPE_OF = {code: dtype for dtype, code in CODES.items()}

@@ -16,7 +16,7 @@ from kgraph.layers.layer import LAYERS, Layer
 from kgraph.layers.owner import Owner
 from kgraph.named import snake_case
 from kgraph.random import SeedGenerator
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 # Where Keras has other names for what a layer holds.
 NAMES: dict[type, dict[str, str]] = {

@@ -17,11 +17,11 @@ import numpy as np
 
 from kgraph import losses
 from kgraph.errors import SavingError
+from kgraph.graph.types import numpy_dtype
 from kgraph.layers.layer import LAYERS
 from kgraph.saving.archive import LONGEST_CONFIG, parsed
 from kgraph.saving.hdf5 import checked, child, there, undamaged
-from kgraph.types import numpy_dtype
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 TOP = "top_level_model_weights"
 LARGEST_ATTRIBUTE = 60_000  # bytes; HDF5 takes 64 KiB

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgraph import config, tree
 from kgraph.errors import ArgumentError, DTypeError, ShapeError
-from kgraph.types import numpy_dtype
+from kgraph.graph.types import numpy_dtype
 
 BATCH_SIZE = 32
 _END = object()

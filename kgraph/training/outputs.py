@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kgraph import tree
-from kgraph.arrays import by_output
+from kgraph.executable.arrays import by_output
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from kgraph import tree
-from kgraph.direct import executable
-from kgraph.executable import Definition, Executable, Options
+from kgraph.executable.direct import executable
+from kgraph.executable.executable import Definition, Executable, Options
+from kgraph.graph.sizes import N, Size
+from kgraph.graph.types import TensorType, type_of
 from kgraph.layers import naming
-from kgraph.sizes import N, Size
-from kgraph.trace import Symbol, as_symbol, collect, symbol_input, tracing
-from kgraph.types import TensorType, type_of
+from kgraph.tracing.trace import Symbol, as_symbol, collect, symbol_input, tracing
 
 Kinds = tuple[TensorType | None, ...]
 

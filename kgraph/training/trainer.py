@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from kgraph import ops, optimizers, tree
-from kgraph.direct import DirectExecutable, declined
 from kgraph.errors import ArgumentError, GraphError
-from kgraph.gradient_tape import GradientTape
+from kgraph.executable.direct import DirectExecutable, declined
+from kgraph.executable.gradient_tape import GradientTape
 from kgraph.layers.owner import note_change
 from kgraph.metrics import Mean
 from kgraph.saving import objects
-from kgraph.stateless import StatelessScope, paired
+from kgraph.tracing.stateless import StatelessScope, paired
 from kgraph.training import fitting
 from kgraph.training.compiled_loss import CompiledLoss
 from kgraph.training.compiled_metrics import CompiledMetrics

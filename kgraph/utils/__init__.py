@@ -3,6 +3,7 @@
 from typing import Any
 
 from kgraph.callbacks.progress_bar import Progbar
+from kgraph.graph.types import standard_dtype as standardize_dtype
 from kgraph.missing import missing
 from kgraph.registry import (
     CustomObjectScope,
@@ -13,9 +14,8 @@ from kgraph.registry import (
     register_keras_serializable,
 )
 from kgraph.saving.objects import deserialize_keras_object, serialize_keras_object
-from kgraph.trace import Symbol
+from kgraph.tracing.trace import Symbol
 from kgraph.training.data import pack_x_y_sample_weight, unpack_x_y_sample_weight
-from kgraph.types import standard_dtype as standardize_dtype
 from kgraph.utils.arrays import normalize, pad_sequences, to_categorical
 from kgraph.utils.datasets import PyDataset, Sequence, split_dataset
 from kgraph.utils.session import clear_session, set_random_seed

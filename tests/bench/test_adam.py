@@ -8,7 +8,7 @@ import pytest
 from kgraph.bench.adam import DECAYS, EPSILON, RATE, Progress, adam, drift
 from kgraph.bench.case import Task, case_of
 from kgraph.optimizers import Adam
-from kgraph.variable import Variable
+from kgraph.tracing.variable import Variable
 
 
 def test_the_formula_is_our_optimizers() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 
 from kgraph import ops
 from kgraph.bench.data import index_bound, inputs_for, targets_for
-from kgraph.sizes import N, axis
-from kgraph.trace import trace
-from kgraph.types import TensorType
+from kgraph.graph.sizes import N, axis
+from kgraph.graph.types import TensorType
+from kgraph.tracing.trace import trace
 
 
 def test_arrays_have_the_types_of_the_inputs() -> None:

@@ -11,7 +11,7 @@ from kgraph import ops
 from kgraph.bench.case import Task, case_of
 from kgraph.bench.data import sizes_for
 from kgraph.bench.idioms import named, specialised
-from kgraph.ir import LEAVES, Graph
+from kgraph.graph.ir import LEAVES, Graph
 
 
 def ops_of(graph: Graph, batch: int = 4) -> list[str]:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from kgraph import ops
-from kgraph.evaluate import evaluate
-from kgraph.op import OPS
-from kgraph.sizes import N
-from kgraph.trace import record, trace
-from kgraph.types import TensorType
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType
+from kgraph.tracing.trace import record, trace
 
 pytest.importorskip("jax")
 

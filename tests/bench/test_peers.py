@@ -16,7 +16,9 @@ from kgraph.bench.measure import NEAR
 from kgraph.bench.models import MODELS
 from kgraph.bench.peers import EVERY, OURS, PEERS, not_installed, peers_named
 from kgraph.errors import ArgumentError
-from kgraph.evaluate import evaluate
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType
 from kgraph.layers import (
     GRU,
     LSTM,
@@ -30,9 +32,7 @@ from kgraph.layers import (
     MaxPooling2D,
 )
 from kgraph.models import Model
-from kgraph.sizes import N
-from kgraph.trace import trace
-from kgraph.types import TensorType
+from kgraph.tracing.trace import trace
 
 SOME = ("mlp 37-113-29-7", "embedding 20 x 32", "normalised mlp", "transformer 128 x 256", "elementwise 512")
 STEPPED = SOME[:1]  # beside the gradient there is nothing in a step that differs from model to model

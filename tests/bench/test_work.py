@@ -7,9 +7,9 @@ from typing import Any
 import kgraph as kg
 from kgraph import ops
 from kgraph.bench.work import memory, operations, peak_of_process
-from kgraph.sizes import N
-from kgraph.trace import trace
-from kgraph.types import TensorType
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType
+from kgraph.tracing.trace import trace
 
 
 def counted(call: Any, *kinds: TensorType, batch: int = 2) -> int:

@@ -13,8 +13,8 @@ import kgraph as kg
 from kgraph import ops
 from kgraph.codegen.schedule.source import index_text
 from kgraph.errors import RangeError
-from kgraph.evaluate import evaluate
-from kgraph.index import Loop, index, unflatten
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.index import Loop, index, unflatten
 
 rng = np.random.default_rng(11)
 

@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 from rows import Call, T, calls_of, takes
 
-from kgraph.autodiff import pullback
 from kgraph.codegen.cpu import program as cpu_program
 from kgraph.codegen.targets import TARGETS, program_for
-from kgraph.evaluate import bind_sizes, evaluate
-from kgraph.ir import Graph
-from kgraph.op import OPS
+from kgraph.gradients.autodiff import pullback
+from kgraph.graph.evaluate import bind_sizes, evaluate
+from kgraph.graph.ir import Graph
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import N, resolve
+from kgraph.graph.types import TensorType, is_float, numpy_dtype
 from kgraph.passes import AFTER_GRADIENTS, run
-from kgraph.sizes import N, resolve
-from kgraph.trace import trace
-from kgraph.types import TensorType, is_float, numpy_dtype
+from kgraph.tracing.trace import trace
 
 KINDS = sorted({op.kind for op in OPS.values()})
 SIZES = {"T": 5}  # N is the test's

@@ -12,7 +12,7 @@ import pytest
 
 import kgraph as kg
 from kgraph.errors import ArgumentError
-from kgraph.types import numpy_dtype
+from kgraph.graph.types import numpy_dtype
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 X = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")

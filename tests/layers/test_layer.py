@@ -9,8 +9,8 @@ import pytest
 import kgraph as kg
 from kgraph import ops
 from kgraph.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from kgraph.graph.sizes import N
 from kgraph.layers.naming import forget_names
-from kgraph.sizes import N
 
 X = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
 

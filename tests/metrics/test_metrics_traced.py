@@ -11,9 +11,9 @@ from test_metrics_against_keras import BINARY, CHANCE, COIN, LABELS, ONE_HOT, RE
 import kgraph as kg
 from kgraph import metrics
 from kgraph.errors import ShapeError
-from kgraph.evaluate import evaluate
-from kgraph.trace import collect, symbol_input, tracing, with_mask
-from kgraph.types import TensorType
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.types import TensorType
+from kgraph.tracing.trace import collect, symbol_input, tracing, with_mask
 
 
 def batches(target: Draw, output: Draw, sizes: tuple[int, ...]) -> list[list[np.ndarray]]:

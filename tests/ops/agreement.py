@@ -9,12 +9,12 @@ import numpy as np
 
 import kgraph.ops  # noqa: F401  (fills the tables)
 from kgraph import tree
-from kgraph.autodiff import pullback
-from kgraph.evaluate import evaluate
-from kgraph.ir import Graph
-from kgraph.sizes import axis, resolve
-from kgraph.trace import trace
-from kgraph.types import TensorType, standard_dtype
+from kgraph.gradients.autodiff import pullback
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import axis, resolve
+from kgraph.graph.types import TensorType, standard_dtype
+from kgraph.tracing.trace import trace
 
 Shapes = Sequence[Sequence[Any]]
 

@@ -11,13 +11,13 @@ from agreement import agrees, gradients_agree, kinds_of
 
 from kgraph import ops
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.evaluate import evaluate
-from kgraph.op import OPS
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import N, axis
+from kgraph.graph.types import TensorType
 from kgraph.ops.equation import canonical
-from kgraph.sizes import N, axis
-from kgraph.trace import symbol_input, trace
-from kgraph.types import TensorType
-from kgraph.variable import Variable
+from kgraph.tracing.trace import symbol_input, trace
+from kgraph.tracing.variable import Variable
 
 RNG = np.random.default_rng(3)
 

@@ -12,7 +12,7 @@ import pytest
 import kgraph as kg
 from kgraph import ops
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.evaluate import evaluate
+from kgraph.graph.evaluate import evaluate
 
 rng = np.random.default_rng(0)
 SIZES = (9, 8, 7)

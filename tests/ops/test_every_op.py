@@ -12,14 +12,14 @@ from agreement import agrees, gradients_agree, kinds_of
 from rows import BITS, LOGIC, LOOSE, MAPS, REDUCTIONS, RUNNING, SPECIAL, attributes, places, row, sample
 
 from kgraph import ops
-from kgraph.autodiff import pullback
 from kgraph.codegen.cpu import intrinsics
 from kgraph.codegen.cuda.cubin import rebound
 from kgraph.codegen.scalars.table import scalars
-from kgraph.evaluate import evaluate
-from kgraph.op import OPS
-from kgraph.trace import trace
-from kgraph.types import is_float
+from kgraph.gradients.autodiff import pullback
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.op import OPS
+from kgraph.graph.types import is_float
+from kgraph.tracing.trace import trace
 
 SHAPES = [((), ()), ((1,), (17,)), ((3, 1), (1, 17)), ((0, 3), (3,)), ((17, 3), (17, 3))]
 

@@ -10,12 +10,12 @@ import pytest
 
 import kgraph as kg
 from kgraph import ops, tree
-from kgraph.autodiff import gradients
 from kgraph.codegen.targets import TARGETS
 from kgraph.errors import ArgumentError, DTypeError, GraphError, ShapeError
-from kgraph.evaluate import evaluate
+from kgraph.gradients.autodiff import gradients
+from kgraph.graph.evaluate import evaluate
 from kgraph.passes import BEFORE_GRADIENTS, run
-from kgraph.trace import reference, splice
+from kgraph.tracing.trace import reference, splice
 
 rng = np.random.default_rng(3)
 WEIGHT = rng.normal(size=(3, 3)).astype("float32")

@@ -10,12 +10,12 @@ import pytest
 from agreement import agrees, gradients_agree, kinds_of, traced
 
 from kgraph import ops
-from kgraph.autodiff import pullback
 from kgraph.errors import ArgumentError, DTypeError, RangeError, ShapeError
-from kgraph.evaluate import evaluate
-from kgraph.sizes import N, axis
-from kgraph.trace import trace
-from kgraph.types import TensorType
+from kgraph.gradients.autodiff import pullback
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.sizes import N, axis
+from kgraph.graph.types import TensorType
+from kgraph.tracing.trace import trace
 
 T = axis("T")
 X = np.random.default_rng(0).normal(size=(3, 4, 6)).astype(np.float32)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import kgraph.ops  # noqa: F401  (fills the tables)
-from kgraph.index import Apply, Choose, Condition, Floor, Index, Loop, Operand, Read
-from kgraph.op import OPS
+from kgraph.graph.index import Apply, Choose, Condition, Floor, Index, Loop, Operand, Read
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import axis, resolve
+from kgraph.graph.types import TensorType, standard_dtype
 from kgraph.ops.random import philox
-from kgraph.sizes import axis, resolve
-from kgraph.types import TensorType, standard_dtype
 
 N, T = axis("N"), axis("T")
 SIZES = {"N": 3, "T": 4}

@@ -10,11 +10,11 @@ from agreement import traced
 
 from kgraph import ops, random
 from kgraph.errors import ArgumentError, DTypeError, ShapeError
-from kgraph.evaluate import evaluate
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.sizes import N, axis
+from kgraph.graph.types import TensorType
 from kgraph.ops.random import philox, random_bits
-from kgraph.sizes import N, axis
-from kgraph.trace import trace
-from kgraph.types import TensorType
+from kgraph.tracing.trace import trace
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import kgraph
 from kgraph import ops
 from kgraph.bench.work import memory
-from kgraph.ir import Graph
+from kgraph.graph.ir import Graph
 
 Q, K, V = (20, 8), (33, 8), (33, 5)
 

@@ -9,8 +9,9 @@ from graphs import made, ops, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgraph.autodiff import gradients
-from kgraph.ir import Graph
+from kgraph.gradients.autodiff import gradients
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import N, axis
 from kgraph.ops.arithmetic import square
 from kgraph.ops.contract import einsum
 from kgraph.ops.move import broadcast_to, reshape, transpose
@@ -19,7 +20,6 @@ from kgraph.ops.reduce import sum_row
 from kgraph.ops.transcendental import tanh
 from kgraph.passes.einsum import canonicalise
 from kgraph.passes.simplify import simplify
-from kgraph.sizes import N, axis
 
 T = axis("T")
 LETTERS = {"a": N, "b": 5, "c": 3, "d": 4, "e": 2, "i": N, "n": 6, "x": 3, "y": 4, "h": 2}
@@ -237,7 +237,7 @@ def test_canonical_graphs_stay_as_they_are() -> None:
 
 
 def test_integers_and_half_floats() -> None:
-    from kgraph.types import TensorType
+    from kgraph.graph.types import TensorType
 
     for dtype in ("int32", "float16", "bool"):
         kinds = [TensorType((N, 3, 4), dtype), TensorType((4, 2), dtype)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from graphs import made, ops, same
 
+from kgraph.graph.sizes import N
 from kgraph.ops.move import broadcast_to, iota, reshape
 from kgraph.ops.reduce import sum_row
 from kgraph.ops.transcendental import exp, log
 from kgraph.passes.fold import MOST_ELEMENTS, fold
-from kgraph.rewrite import row
-from kgraph.sizes import N
-from kgraph.trace import as_symbol
+from kgraph.passes.rewrite import row
+from kgraph.tracing.trace import as_symbol
 
 TABLE = np.arange(6, dtype="float32").reshape(2, 3)
 

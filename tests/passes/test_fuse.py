@@ -9,8 +9,8 @@ import pytest
 
 import kgraph as kg
 from kgraph import layers, ops
-from kgraph.evaluate import evaluate
-from kgraph.ir import Graph
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.ir import Graph
 
 rng = np.random.default_rng(5)
 

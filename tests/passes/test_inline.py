@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from graphs import numbers, ops, same, values
 
-from kgraph.check import check
-from kgraph.ir import Graph
-from kgraph.op import OPS, Op
+from kgraph.graph.check import check
+from kgraph.graph.ir import Graph
+from kgraph.graph.op import OPS, Op
+from kgraph.graph.sizes import N, axis
+from kgraph.graph.types import TensorType
 from kgraph.ops.arithmetic import square
 from kgraph.ops.products import matmul
 from kgraph.ops.transcendental import exp, tanh
 from kgraph.passes.inline import inline
-from kgraph.sizes import N, axis
-from kgraph.trace import Symbol, as_symbol, collect, record, symbol_input, tracing
-from kgraph.types import TensorType
-from kgraph.variable import Variable
+from kgraph.tracing.trace import Symbol, as_symbol, collect, record, symbol_input, tracing
+from kgraph.tracing.variable import Variable
 
 
 def called(name: str, call: Callable[..., Any], *sources: Symbol, origin: str = "user.py:1") -> Any:

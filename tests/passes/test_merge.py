@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from graphs import made, ops, same
 
-from kgraph.ir import Node
+from kgraph.graph.ir import Node
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType
 from kgraph.ops.arithmetic import square
 from kgraph.ops.reduce import sum_row
 from kgraph.ops.transcendental import exp, tanh
 from kgraph.passes.merge import merge
-from kgraph.sizes import N
-from kgraph.trace import as_symbol
-from kgraph.types import TensorType
-from kgraph.variable import Variable
+from kgraph.tracing.trace import as_symbol
+from kgraph.tracing.variable import Variable
 
 
 def test_equal_values_become_one_and_so_do_their_readers() -> None:

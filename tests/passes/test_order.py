@@ -12,17 +12,17 @@ from graphs import made, numbers, same, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kgraph.autodiff import gradients
-from kgraph.check import check
-from kgraph.ir import Graph
+from kgraph.gradients.autodiff import gradients
+from kgraph.graph.check import check
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType
 from kgraph.ops.arithmetic import maximum, negative, square
 from kgraph.ops.contract import einsum
 from kgraph.ops.move import broadcast_to, concatenate, flip, pad, reshape, slice_, transpose
 from kgraph.ops.reduce import max_row, sum_row
 from kgraph.ops.transcendental import exp, sqrt, tanh
 from kgraph.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, run
-from kgraph.sizes import N
-from kgraph.types import TensorType
 
 OPTIMISE = {name: step for name, step in AFTER_GRADIENTS.items() if name != "fuse"}
 

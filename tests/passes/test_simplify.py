@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from graphs import made, numbers, ops, same
 
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType
 from kgraph.ops.arithmetic import cast, negative, reciprocal, square, where
 from kgraph.ops.move import broadcast_to, concatenate, flip, pad, reshape, slice_, transpose
 from kgraph.ops.reduce import max_row, sum_row
 from kgraph.ops.transcendental import exp, power, sqrt, tanh
+from kgraph.passes.rewrite import row
 from kgraph.passes.simplify import simplify, simplify_all
-from kgraph.rewrite import row
-from kgraph.sizes import N
-from kgraph.types import TensorType
 
 F32 = TensorType((N, 4))
 INT = TensorType((N, 4), "int32")

@@ -10,15 +10,15 @@ import pytest
 from graphs import made, ops, same, values
 
 from kgraph import losses
-from kgraph.autodiff import gradients
-from kgraph.ir import Graph
+from kgraph.gradients.autodiff import gradients
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType
 from kgraph.ops.arithmetic import maximum, minimum, multiply
 from kgraph.ops.probabilities import log_softmax, softmax
 from kgraph.ops.statistics import sum
 from kgraph.ops.transcendental import exp, expm1, log, log1p, sigmoid, softplus
 from kgraph.passes.stabilise import stabilise
-from kgraph.sizes import N
-from kgraph.types import TensorType
 
 F32 = (N, 4)
 

@@ -4,11 +4,11 @@ import numpy as np
 
 import kgraph as kg
 from kgraph import ops
-from kgraph.evaluate import evaluate
+from kgraph.graph.evaluate import evaluate
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType
 from kgraph.passes.widen import widen
-from kgraph.sizes import N
-from kgraph.trace import trace
-from kgraph.types import TensorType
+from kgraph.tracing.trace import trace
 
 
 def test_no_value_of_half_precision_is_left() -> None:

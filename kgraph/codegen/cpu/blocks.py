@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from kgraph.codegen.schedule.kernel import GREATEST, Accumulator, Block, Find, Fold, Lines, Sweep
 from kgraph.codegen.schedule.source import Source, combined, digits, write
-from kgraph.index import Loop
-from kgraph.types import is_float
+from kgraph.graph.index import Loop
+from kgraph.graph.types import is_float
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.native.pack import MOST_BATCH, MOST_INNER, packer_name
 from kgraph.codegen.schedule.kernel import Kernel, Pack
-from kgraph.sizes import Dim
+from kgraph.graph.sizes import Dim
 
 
 @dataclass(frozen=True)

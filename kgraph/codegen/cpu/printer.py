@@ -27,8 +27,8 @@ from kgraph.codegen.schedule.kernel import (
 )
 from kgraph.codegen.schedule.sorting import sort_rows
 from kgraph.codegen.schedule.source import Source, closed, combined, size_text, strips, write
-from kgraph.index import Loop
-from kgraph.types import numpy_dtype
+from kgraph.graph.index import Loop
+from kgraph.graph.types import numpy_dtype
 
 LINE = 64  # bytes that the memory sends at a time
 AHEAD = 6  # updates that memory is asked for before they are due

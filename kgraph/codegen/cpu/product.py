@@ -11,8 +11,8 @@ from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.schedule.contraction import BLOCK
 from kgraph.codegen.schedule.kernel import Chain, Pack, Product, Strides
 from kgraph.codegen.schedule.source import Source, closed, inner_steps, size_text, strips, sum_text, terms, walked
-from kgraph.index import Loop
-from kgraph.sizes import Dim, product
+from kgraph.graph.index import Loop
+from kgraph.graph.sizes import Dim, product
 
 DEPTH = 512  # summed at a time, so that a block of rows and its part of a panel stay in the second cache
 FROM_TOP = "(top + first)"  # the first row of a tile, in a left operand that is in memory

@@ -29,9 +29,9 @@ from kgraph.codegen.plan.show import line_above, shown_source
 from kgraph.codegen.plan.steps import Carried, Cut, Loop, Plan, Step, flat
 from kgraph.codegen.schedule.kernel import Kernel
 from kgraph.errors import ArgumentError, RangeError
-from kgraph.ir import Graph
-from kgraph.sizes import Dim, Size, axes_of, resolve, substitute
-from kgraph.types import numpy_dtype
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import Dim, Size, axes_of, resolve, substitute
+from kgraph.graph.types import numpy_dtype
 
 MOST_KEYS = 256  # combinations of sizes whose keys are remembered
 _NEVER_CHANGED = np.zeros(1, np.int64)  # the version of what is prepared from constants alone: made once

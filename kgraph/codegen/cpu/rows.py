@@ -11,8 +11,8 @@ from kgraph.codegen.schedule.parts import IS_TOTAL, reading
 from kgraph.codegen.schedule.reduction import BAND, COSTLY
 from kgraph.codegen.schedule.source import Source, closed, combined, size_text, strips, walked, write
 from kgraph.codegen.schedule.task import stored
-from kgraph.index import Loop
-from kgraph.sizes import axis, product
+from kgraph.graph.index import Loop
+from kgraph.graph.sizes import axis, product
 
 SHORT = range(9, 33)  # elements of a row
 LARGE = 1 << 19  # elements of an array that a core's own caches do not hold

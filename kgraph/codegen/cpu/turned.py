@@ -5,8 +5,8 @@ from __future__ import annotations
 from kgraph.codegen.cpu.blocks import parallel
 from kgraph.codegen.schedule.kernel import Turned, TurnedTile
 from kgraph.codegen.schedule.source import Source, closed, size_text, strips, write
-from kgraph.index import Loop
-from kgraph.types import numpy_dtype
+from kgraph.graph.index import Loop
+from kgraph.graph.types import numpy_dtype
 
 BLOCK = {4: 8, 8: 4}  # elements of this many bytes: rows and columns that are turned in vector registers
 

@@ -17,8 +17,8 @@ from kgraph.codegen.native.store import Store, package
 from kgraph.codegen.scalars.table import scalars
 from kgraph.codegen.schedule.kernel import Check, Kernel
 from kgraph.errors import KGraphError
-from kgraph.sizes import resolve
-from kgraph.types import numpy_dtype
+from kgraph.graph.sizes import resolve
+from kgraph.graph.types import numpy_dtype
 
 ENTRY = "kernel"
 POISON = 0xFF  # in every byte: NaN, -1, or the largest number

@@ -28,8 +28,8 @@ from kgraph.codegen.cuda.team import (
 from kgraph.codegen.schedule.kernel import Check, Columns, Kernel, Merge, Nest, Product, Running, Scatter, Sweep
 from kgraph.codegen.schedule.sorting import sort_by_block
 from kgraph.codegen.schedule.source import Source, closed, combined, digits, strips, write
-from kgraph.index import Loop
-from kgraph.sizes import Dim, minimum, product
+from kgraph.graph.index import Loop
+from kgraph.graph.sizes import Dim, minimum, product
 
 FLAG = "failed"  # the int32 to which a check adds: 0 where every index is in range
 LONGEST_ALONE = 32  # elements of a row that one thread takes

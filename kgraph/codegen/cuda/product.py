@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from kgraph.codegen.cuda.team import WARP, Geometry, Launch, Team, one_block, shared_loops, taken_apart
 from kgraph.codegen.schedule.kernel import Product, Strides
 from kgraph.codegen.schedule.source import Source, digits, strips, sum_text, terms
-from kgraph.index import Loop
-from kgraph.sizes import Dim, product
+from kgraph.graph.index import Loop
+from kgraph.graph.sizes import Dim, product
 
 PADDING = 4  # elements after each row of a tile in shared memory, so that its columns lie in different banks
 MULTIPROCESSORS = 132  # of the largest GPU in mind: tiles are large only where there are so many of them

@@ -18,9 +18,9 @@ from kgraph.codegen.plan.show import line_above, shown_source
 from kgraph.codegen.plan.steps import Loop, Plan, Step
 from kgraph.codegen.schedule.kernel import Check
 from kgraph.errors import ArgumentError
-from kgraph.ir import Graph
-from kgraph.sizes import resolve
-from kgraph.types import numpy_dtype
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import resolve
+from kgraph.graph.types import numpy_dtype
 
 MOST_CONTEXTS = 16  # combinations of sizes whose memory is kept for the next call
 FLAG_BYTES = 4

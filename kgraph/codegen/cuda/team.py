@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from kgraph.codegen.schedule.kernel import Accumulator, Block, Find, Fold, Lines, Nest, Sweep
 from kgraph.codegen.schedule.source import Source, closed, combined, digits, write
 from kgraph.codegen.schedule.values import constructor
-from kgraph.index import Loop
-from kgraph.sizes import Dim, product
-from kgraph.types import is_float
+from kgraph.graph.index import Loop
+from kgraph.graph.sizes import Dim, product
+from kgraph.graph.types import is_float
 
 WARP = 32
 FULL_WARP = "0xFFFFFFFF"

@@ -92,7 +92,7 @@ def _emit_is_narrow(module: ir.Module) -> None:
 
 
 def _emit_converted(module: ir.Module) -> None:
-    """The conversions that `kgraph.arrays.as_input` makes without looking at the numbers, and int64 to int32."""
+    """The conversions that `arrays.as_input` makes without looking at the numbers, and int64 to int32."""
     made, build = emit.function(module, CONVERTED, PTR, [PTR, PTR], internal=True)
     given, tensor = made.args
     no, convert = _no(build, NULL), build.append_basic_block("convert")

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from kgraph.codegen.plan.steps import Cut, Loop, Plan, Step
 from kgraph.codegen.schedule.kernel import Check, Pack
 from kgraph.codegen.schedule.task import UNKNOWN
-from kgraph.ir import Graph, Node
-from kgraph.op import OPS
-from kgraph.sizes import Dim, Shape, axes_of, axis, resolve, substitute
-from kgraph.types import TensorType
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import Dim, Shape, axes_of, axis, resolve, substitute
+from kgraph.graph.types import TensorType
 
 SAMPLES = 16  # of a part of a loop: a tile's rows and a few
 LEAST = 1 << 12  # bytes that a sample must leave in memory, for a forward pass to be cut

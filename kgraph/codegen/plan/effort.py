@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from kgraph.ir import LEAVES, Graph, Node
-from kgraph.op import OPS
-from kgraph.sizes import resolve
+from kgraph.graph.ir import LEAVES, Graph, Node
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import resolve
 
 _PRODUCTS = 16  # multiplications that one thread does in a nanosecond
 _ELEMENTS = 2  # elements that it makes or reads in other ways

@@ -14,8 +14,8 @@ import networkx as nx
 from kgraph.codegen.plan.results import stored_by, viewed
 from kgraph.codegen.schedule.kernel import Block, Kernel, Lines, Nest, Store, Sweep
 from kgraph.codegen.schedule.task import body_of
-from kgraph.ir import LEAVES, Graph, Node
-from kgraph.op import OPS
+from kgraph.graph.ir import LEAVES, Graph, Node
+from kgraph.graph.op import OPS
 
 
 def in_place(graph: Graph) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from kgraph.codegen.plan.steps import Plan
-from kgraph.sizes import resolve
+from kgraph.graph.sizes import resolve
 
 ALIGNMENT = 64
 MANY = 300  # buffers, from which on a tenth more is good enough

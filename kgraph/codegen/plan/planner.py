@@ -21,12 +21,12 @@ from kgraph.codegen.schedule.parts import Combined, in_parts
 from kgraph.codegen.schedule.task import Task, body_of, generic, task_of
 from kgraph.codegen.schedule.variants import GIVEN, OPERANDS, PRODUCTS, Variant, variants
 from kgraph.errors import DTypeError
-from kgraph.ir import LEAVES, Graph, Node
-from kgraph.loop import Parts
-from kgraph.op import OPS
+from kgraph.graph.ir import LEAVES, Graph, Node
+from kgraph.graph.loop import Parts
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import Dim, axes_of, substitute
+from kgraph.graph.types import UNSIGNED, TensorType, numpy_dtype
 from kgraph.passes.group import INDICES, points_inside
-from kgraph.sizes import Dim, axes_of, substitute
-from kgraph.types import UNSIGNED, TensorType, numpy_dtype
 
 
 def plan(graph: Graph, tile: Tile | None, threads: int = 1) -> Plan:

@@ -9,8 +9,8 @@ import numpy as np
 from kgraph.codegen.plan.steps import Step
 from kgraph.codegen.schedule.kernel import Check
 from kgraph.errors import RangeError
-from kgraph.ir import Graph
-from kgraph.sizes import resolve, substitute
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import resolve, substitute
 
 
 def refusal(graph: Graph, step: Step, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]) -> RangeError:

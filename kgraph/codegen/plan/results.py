@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kgraph.ir import LEAVES, Graph, Node
-from kgraph.types import TensorType
+from kgraph.graph.ir import LEAVES, Graph, Node
+from kgraph.graph.types import TensorType
 
 
 def with_results_of_their_own(graph: Graph) -> tuple[Graph, set[str]]:

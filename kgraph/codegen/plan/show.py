@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from kgraph.codegen.plan.steps import Step
 from kgraph.codegen.schedule.kernel import Check, Kernel, Sort
-from kgraph.show import line
+from kgraph.graph.show import line
 
 
 def shown_source(step: Step, printer: Callable[[Kernel], str]) -> str:

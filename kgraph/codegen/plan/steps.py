@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kgraph.codegen.schedule.kernel import Check, Kernel
-from kgraph.ir import Graph
-from kgraph.sizes import Dim, axis, substitute
-from kgraph.types import numpy_dtype
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import Dim, axis, substitute
+from kgraph.graph.types import numpy_dtype
 
 
 @dataclass(frozen=True)

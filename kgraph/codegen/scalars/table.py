@@ -16,7 +16,7 @@ import numpy as np
 
 from kgraph.codegen.scalars import float32, float32_angles, float32_powers, integers, library
 from kgraph.codegen.scalars.philox import philox
-from kgraph.types import DTYPES, FLOATS
+from kgraph.graph.types import DTYPES, FLOATS
 
 Scalars = dict[str, Callable[..., Any]]
 

@@ -24,10 +24,10 @@ from kgraph.codegen.schedule.contraction import (
 )
 from kgraph.codegen.schedule.kernel import Chain, Parameter, Product
 from kgraph.codegen.schedule.task import Placed, Task, estimate
-from kgraph.ir import Graph, Node
-from kgraph.loop import ancestors
-from kgraph.op import OPS
-from kgraph.sizes import Dim
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.loop import ancestors
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import Dim
 
 KEPT = "kept"  # what a finished row of the first product is called
 APART = 16  # elements between two such rows, lest all of them fall into one set of the cache

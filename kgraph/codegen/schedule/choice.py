@@ -12,7 +12,7 @@ from kgraph.codegen.schedule.ordered import run_along, scatter
 from kgraph.codegen.schedule.reduction import reducing
 from kgraph.codegen.schedule.sorting import order_along
 from kgraph.codegen.schedule.task import Task
-from kgraph.op import OPS
+from kgraph.graph.op import OPS
 
 
 def kinds(task: Task) -> set[str]:

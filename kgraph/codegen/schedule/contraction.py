@@ -25,11 +25,11 @@ from kgraph.codegen.schedule.kernel import (
 from kgraph.codegen.schedule.reduction import Frame, reductions, row_blocks
 from kgraph.codegen.schedule.task import Task, estimate, renamed_loops
 from kgraph.codegen.schedule.values import constructor
-from kgraph.index import Index, Loop, index, unflatten
-from kgraph.ir import Node
+from kgraph.graph.index import Index, Loop, index, unflatten
+from kgraph.graph.ir import Node
+from kgraph.graph.sizes import Dim, Shape, product, rename_axes
+from kgraph.graph.types import TensorType
 from kgraph.ops.windows import strides_of_windows
-from kgraph.sizes import Dim, Shape, product, rename_axes
-from kgraph.types import TensorType
 
 BLOCK = 96  # rows, about, for which a panel stays in the cache
 UNIT = 1 << 19  # multiplications that are worth handing to a thread

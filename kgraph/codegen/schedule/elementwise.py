@@ -9,8 +9,8 @@ from kgraph.codegen.schedule.kernel import Kernel, Lines, Nest, Sweep
 from kgraph.codegen.schedule.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread
 from kgraph.codegen.schedule.turning import turned
 from kgraph.codegen.schedule.values import Values
-from kgraph.index import Loop
-from kgraph.sizes import product
+from kgraph.graph.index import Loop
+from kgraph.graph.sizes import product
 
 SHORT = 64  # elements of an inner loop that another is put around
 BAND = 16  # elements of a row whose operands stay in registers while others of them go by

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from kgraph.codegen.schedule.kernel import Parameter
 from kgraph.codegen.schedule.task import Placed, Task
-from kgraph.ir import LEAVES, Graph, Node
-from kgraph.op import OPS
+from kgraph.graph.ir import LEAVES, Graph, Node
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import Dim, Shape, axis, product
+from kgraph.graph.types import TensorType
 from kgraph.ops.move import offsets
-from kgraph.sizes import Dim, Shape, axis, product
-from kgraph.types import TensorType
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from string import ascii_uppercase
 
-from kgraph.index import Loop
-from kgraph.sizes import Dim
+from kgraph.graph.index import Loop
+from kgraph.graph.sizes import Dim
 
 LOOP_NAMES = "ijklmpqsuvw" + ascii_uppercase  # one letter each; kernels have an r and a c of their own
 

@@ -18,10 +18,10 @@ from kgraph.codegen.schedule.kernel import (
 from kgraph.codegen.schedule.source import index_text
 from kgraph.codegen.schedule.task import CHUNK, Task, estimate, renamed_loops, stored
 from kgraph.codegen.schedule.values import constructor
-from kgraph.index import Index, Loop, flatten, index, unflatten
-from kgraph.op import OPS
-from kgraph.sizes import Dim, axes_of, axis, product, rename_axes
-from kgraph.types import TensorType
+from kgraph.graph.index import Index, Loop, flatten, index, unflatten
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import Dim, axes_of, axis, product, rename_axes
+from kgraph.graph.types import TensorType
 
 SORTED = 16  # columns from which on it pays to sort the indices, for
 TEAM = 3  # threads or more: one or two are as fast in the order of the indices, in which memory reads ahead

@@ -13,8 +13,8 @@ from math import prod
 from kgraph.codegen.schedule.kernel import Accumulator, Columns, Fold, Kernel, Lines, Nest, Parameter, Parts
 from kgraph.codegen.schedule.reduction import BAND
 from kgraph.codegen.schedule.task import CHUNK, estimate
-from kgraph.index import Loop
-from kgraph.sizes import Dim, minimum, product
+from kgraph.graph.index import Loop
+from kgraph.graph.sizes import Dim, minimum, product
 
 IS_TOTAL = "is_total"  # the size by which a kernel knows its step
 FEW = 64  # units of work: with more, threads have enough to share

@@ -21,11 +21,11 @@ from kgraph.codegen.schedule.kernel import (
 from kgraph.codegen.schedule.source import strips
 from kgraph.codegen.schedule.task import CHUNK, Task, estimate, kept, loops_over, mergeable, renamed_loops, spread
 from kgraph.codegen.schedule.values import Place, Values, constructor
-from kgraph.index import Index, Loop
-from kgraph.ir import Graph, Node
-from kgraph.op import OPS
-from kgraph.sizes import product
-from kgraph.types import FLOATS, TensorType, numpy_dtype
+from kgraph.graph.index import Index, Loop
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import product
+from kgraph.graph.types import FLOATS, TensorType, numpy_dtype
 
 BAND = 256  # columns that a thread adds up at a time
 FETCHED = range(128, 8193)  # elements of a row that is fetched ahead

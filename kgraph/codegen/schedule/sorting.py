@@ -7,9 +7,9 @@ from dataclasses import replace
 from kgraph.codegen.schedule.kernel import Kernel, Merge, Parameter
 from kgraph.codegen.schedule.source import Source, size_text
 from kgraph.codegen.schedule.task import CHUNK, Task, estimate, renamed_loops
-from kgraph.index import Loop
-from kgraph.sizes import Dim, product
-from kgraph.types import is_float
+from kgraph.graph.index import Loop
+from kgraph.graph.sizes import Dim, product
+from kgraph.graph.types import is_float
 
 SPARE = "spare"  # the memory for as many positions again
 RUN = 16  # elements that the CPU sorts by insertion

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from kgraph.codegen.schedule.kernel import Accumulator, Store
-from kgraph.index import Condition, Index, Loop
-from kgraph.sizes import Dim
-from kgraph.types import FLOATS
+from kgraph.graph.index import Condition, Index, Loop
+from kgraph.graph.sizes import Dim
+from kgraph.graph.types import FLOATS
 
 ATOM = re.compile(r"-?[\w.]+(\(\))?")
 SUMS = ("{0} + {1}", "{0} * {1}")

@@ -10,11 +10,11 @@ from math import prod
 
 from kgraph.codegen.schedule.kernel import LOOP_NAMES, Kernel, Parameter, Schedule, Store
 from kgraph.codegen.schedule.values import Values
-from kgraph.index import Index, Loop, flatten, index, unflatten
-from kgraph.ir import Graph, Node
-from kgraph.op import OPS
+from kgraph.graph.index import Index, Loop, flatten, index, unflatten
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import Dim, Shape, axes_of, axis, product, rename_axes, substitute
 from kgraph.passes.group import is_embedded
-from kgraph.sizes import Dim, Shape, axes_of, axis, product, rename_axes, substitute
 
 CHUNK = 16384  # elements that are worth handing to a thread
 UNKNOWN = 64  # what a size known only at the call is taken for, in estimates

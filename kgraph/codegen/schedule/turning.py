@@ -12,9 +12,9 @@ from kgraph.codegen.schedule.kernel import Kernel, Store, Turned, TurnedTile
 from kgraph.codegen.schedule.source import index_text, strips
 from kgraph.codegen.schedule.task import CHUNK, Task, renamed_loops
 from kgraph.codegen.schedule.values import Load, Values
-from kgraph.index import Index, Loop
-from kgraph.sizes import product
-from kgraph.types import numpy_dtype
+from kgraph.graph.index import Index, Loop
+from kgraph.graph.sizes import product
+from kgraph.graph.types import numpy_dtype
 
 SIDES = {4: 64, 16: 32, 64: 16}  # rows and columns of tiles of so many bytes an element, together: half the first cache
 MOST_BYTES = 64

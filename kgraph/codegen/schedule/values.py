@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from kgraph.codegen.schedule.source import closed, condition_text, index_text, wrapping
-from kgraph.index import Apply, Choose, Condition, Floor, Index, Loop, Operand, Read, flatten
-from kgraph.ir import Graph, Node
-from kgraph.op import OPS
-from kgraph.sizes import rename_axes
-from kgraph.types import FLOATS, TensorType
+from kgraph.graph.index import Apply, Choose, Condition, Floor, Index, Loop, Operand, Read, flatten
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.op import OPS
+from kgraph.graph.sizes import rename_axes
+from kgraph.graph.types import FLOATS, TensorType
 
 Place = tuple[str, tuple[Index, ...]]
 ARGUMENTS_ONLY = re.compile(r"\w+\((\{\w+\}(\(\d+\))?(, )?)*\)")  # a template in which no operand needs parentheses

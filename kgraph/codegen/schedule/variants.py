@@ -17,9 +17,9 @@ from kgraph.codegen.schedule.elementwise import elementwise
 from kgraph.codegen.schedule.kernel import Kernel, Parameter, Product
 from kgraph.codegen.schedule.reduction import reducing
 from kgraph.codegen.schedule.task import Task
-from kgraph.ir import Graph, Node
-from kgraph.sizes import Dim, Shape, axes_of, axis, minimum, product, rename_axes, resolve
-from kgraph.types import TensorType
+from kgraph.graph.ir import Graph, Node
+from kgraph.graph.sizes import Dim, Shape, axes_of, axis, minimum, product, rename_axes, resolve
+from kgraph.graph.types import TensorType
 
 PART = 1024  # elements of the summed axis
 SMALL = 1 << 13  # elements of a product that has too few tiles for the threads

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from kgraph import ops
-from kgraph.autodiff import gradients
 from kgraph.codegen.cuda import machine as cuda_machine
 from kgraph.codegen.cuda import printer
 from kgraph.codegen.cuda.machine import Emulator, compiled
@@ -18,16 +17,17 @@ from kgraph.codegen.cuda.program import CudaProgram
 from kgraph.codegen.cuda.team import GPU, Geometry
 from kgraph.codegen.targets import program_for
 from kgraph.errors import ArgumentError, DTypeError, KGraphError, RangeError
-from kgraph.evaluate import bind_sizes, evaluate
-from kgraph.ir import Graph
+from kgraph.gradients.autodiff import gradients
+from kgraph.graph.evaluate import bind_sizes, evaluate
+from kgraph.graph.ir import Graph
+from kgraph.graph.sizes import Dim, N, axis, resolve
+from kgraph.graph.types import TensorType, numpy_dtype
 from kgraph.ops.contract import einsum
 from kgraph.ops.move import pad
 from kgraph.ops.reduce import cumsum_row
 from kgraph.passes.fuse import fuse
-from kgraph.sizes import Dim, N, axis, resolve
-from kgraph.trace import trace
-from kgraph.types import TensorType, numpy_dtype
-from kgraph.variable import Variable
+from kgraph.tracing.trace import trace
+from kgraph.tracing.variable import Variable
 
 M = axis("M")
 OTHER_SIZE = 5  # of M

@@ -19,11 +19,11 @@ from kgraph.codegen.cuda.machine import ENTRY, Gpu, helpers_of
 from kgraph.codegen.cuda.program import CudaProgram
 from kgraph.codegen.schedule.kernel import Check, Kernel
 from kgraph.errors import RangeError
+from kgraph.graph.sizes import N
+from kgraph.graph.types import TensorType, numpy_dtype
 from kgraph.passes.fuse import fuse
-from kgraph.sizes import N
-from kgraph.trace import trace
-from kgraph.types import TensorType, numpy_dtype
-from kgraph.variable import Variable
+from kgraph.tracing.trace import trace
+from kgraph.tracing.variable import Variable
 
 
 class Memory:

@@ -15,7 +15,7 @@ import kgraph as kg
 from kgraph import layers, ops
 from kgraph.codegen.plan.layout import ALIGNMENT, layout
 from kgraph.codegen.plan.steps import Plan
-from kgraph.sizes import axes_of, resolve
+from kgraph.graph.sizes import axes_of, resolve
 
 Dense = layers.Dense
 rng = np.random.default_rng(3)

@@ -10,7 +10,7 @@ import pytest
 from loops import GENERIC, HERE, assembly, loop
 
 from kgraph.codegen.native.host import host
-from kgraph.op import OPS
+from kgraph.graph.op import OPS
 
 # Units of the last place that a function may be off. A row without a limit is judged with the others, loosely.
 LIMITS = {

@@ -83,7 +83,7 @@ def test_functions_of_integers_compile_for_cuda() -> None:
     pytest.importorskip("cuda.core")
     from kgraph.codegen.cuda.cubin import compile_kernel
     from kgraph.codegen.scalars.table import scalars
-    from kgraph.op import OPS
+    from kgraph.graph.op import OPS
 
     rows = [OPS[name].scalar_of("uint8") for name in OF_TWO]
     for dtype in ("int8", "int64", "uint64"):

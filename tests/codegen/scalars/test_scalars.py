@@ -11,7 +11,7 @@ from loops import loop
 import kgraph.ops  # noqa: F401  (fills the tables)
 from kgraph.codegen.cuda.emulate import emulate
 from kgraph.codegen.scalars.table import scalars
-from kgraph.op import OPS
+from kgraph.graph.op import OPS
 
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, 1.5, 0.3, -7.25, 30.0]
 ELSEWHERE = ("logical", "bitwise", "left_", "right_", "cast", "size", "where")  # not of floats alone

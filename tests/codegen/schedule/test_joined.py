@@ -11,7 +11,7 @@ import pytest
 import kgraph as kg
 from kgraph import layers, ops
 from kgraph.codegen.cpu import program as cpu_program
-from kgraph.evaluate import evaluate
+from kgraph.graph.evaluate import evaluate
 
 rng = np.random.default_rng(7)
 COUNTS = (0, 1, 3, 4, 5, 23, 24, 25, 97)

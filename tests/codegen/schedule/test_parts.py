@@ -13,7 +13,7 @@ from kgraph import ops
 from kgraph.codegen.schedule.kernel import Parts
 from kgraph.codegen.schedule.parts import FEWEST_ROWS
 from kgraph.codegen.schedule.task import CHUNK
-from kgraph.evaluate import evaluate
+from kgraph.graph.evaluate import evaluate
 
 rng = np.random.default_rng(5)
 TOTALS = (0, 1, CHUNK - 1, CHUNK, 2 * CHUNK - 1, 2 * CHUNK, 2 * CHUNK + 1, 5 * CHUNK + 7)

@@ -13,7 +13,7 @@ from kgraph import layers, ops
 from kgraph.codegen.cpu import program as cpu_program
 from kgraph.codegen.schedule.kernel import Check, Scatter, Sort
 from kgraph.codegen.schedule.ordered import SORTED, TEAM, WIDE
-from kgraph.evaluate import evaluate
+from kgraph.graph.evaluate import evaluate
 
 rng = np.random.default_rng(13)
 COUNTS = (0, 1, 2, 7, 64, 300)

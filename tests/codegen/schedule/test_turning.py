@@ -12,7 +12,7 @@ import kgraph as kg
 from kgraph import ops
 from kgraph.codegen.schedule.kernel import Turned
 from kgraph.codegen.schedule.turning import SIDES
-from kgraph.evaluate import evaluate
+from kgraph.graph.evaluate import evaluate
 
 rng = np.random.default_rng(11)
 SIDE = max(SIDES.values())

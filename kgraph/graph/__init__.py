@@ -1,0 +1,1 @@
+"""What a computation is: sizes, types, ops, and the graph of them, with what it means."""

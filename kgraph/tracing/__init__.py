@@ -1,0 +1,1 @@
+"""How definitions become graphs: values that record what is done with them."""
