@@ -7,10 +7,11 @@ A task is `i64 task(i64 *args, i64 begin, i64 end)`. It is called for every chun
 extent, with the same bounds whatever the number of threads. ns: the nanoseconds that a chunk takes, about; it decides
 whether sleeping workers are woken, and nothing else.
 
-The caller takes the first chunks, upwards, and helpers the last, downwards, until they meet. So the same call next
-time, and the kernel that reads what this one wrote, finds most lines in the cache of the processor that takes them.
-They take by compare-and-swap on a ticket: the number of the region (high half), and the two ends of what nobody has
-taken (low half). Where chunks are too many for that, neighbours are taken together.
+The caller takes the first half of the chunks, and helpers the second, each from its beginning; who is done goes on with
+the other's last ones. So the same call next time, and the kernel that reads what this one wrote, finds most lines in
+the cache of the processor that takes them. They take by compare-and-swap on a ticket: the number of the region (high
+half), and the two ends of the places that nobody has taken (low half). A place is a chunk, or several neighbours where
+chunks are too many.
 
 The caller at the end waits only for chunks that were taken: a worker that sleeps or is preempted before it took one
 costs nothing. A caller that finds the pool busy, as another thread's or a task's own call does, runs its chunks itself.
@@ -79,9 +80,12 @@ def _emit_run(module: ir.Module) -> None:
     build.ret(number(0))
 
 
-def _run_taken(build: ir.IRBuilder, job: Sequence[ir.Value], place: ir.Value, together: ir.Value) -> None:
-    """Run the chunks at a place of a ticket, and note their status."""
-    *facts, chunks = job
+def _run_taken(build: ir.IRBuilder, region: Sequence[ir.Value], place: ir.Value) -> None:
+    """Run the chunks at a place of the ticket, and note their status. Helpers take places downwards, so the second half is turned."""
+    *facts, chunks, together, places = region
+    half = build.lshr(places, number(1))
+    turned = build.sub(build.add(half, build.sub(places, number(1))), place)
+    place = build.select(build.icmp_signed("<", place, half), place, turned)
     first = build.mul(place, together)
     last = emit.smaller(build, chunks, build.add(first, together))
     status = emit.call(build, _RUN, I64, *facts, first, last)
@@ -106,15 +110,14 @@ def _emit_help(module: ir.Module) -> None:
     surplus = build.icmp_signed(">=", made.args[0], words.read(build, words.HELPERS))
     emit.leave_if(build, build.or_(surplus, build.icmp_signed("==", low, high)))
     # Read before the ticket is taken: if the swap succeeds, no other region can have replaced them meanwhile.
-    task, args, *rest, together = (words.read(build, index) for index in range(words.TASK, words.TOGETHER + 1))
+    task, args, *rest = (words.read(build, index) for index in range(words.TASK, words.PLACES + 1))
     with build.if_then(emit.swap_if(build, words.word(build, words.TICKET), ticket, build.sub(ticket, number(1)))):
-        job = (task, build.inttoptr(args, PTR), *rest)
-        _run_taken(build, job, build.sub(high, number(1)), together)
+        _run_taken(build, (task, build.inttoptr(args, PTR), *rest), build.sub(high, number(1)))
         emit.atomic_add(build, words.word(build, words.FINISHED), 1)
     build.branch(again)
 
 
-def _take_part(build: ir.IRBuilder, job: Sequence[ir.Value], together: ir.Value) -> ir.Value:
+def _take_part(build: ir.IRBuilder, region: Sequence[ir.Value]) -> ir.Value:
     """Take chunks from the beginning and run them until none is left; how many places of the ticket that were."""
     again, take, done = (build.append_basic_block(name) for name in ("again", "take", "done"))
     build.branch(again)
@@ -126,7 +129,7 @@ def _take_part(build: ir.IRBuilder, job: Sequence[ir.Value], together: ir.Value)
     with build.if_then(
         emit.swap_if(build, words.word(build, words.TICKET), ticket, build.add(ticket, number(1 << _END)))
     ):
-        _run_taken(build, job, low, together)
+        _run_taken(build, region, low)
     build.branch(again)
     build.position_at_end(done)
     return low
@@ -221,8 +224,9 @@ def _emit_parallel(module: ir.Module) -> None:
     keep_away(build)
     together = _count_chunks(build, chunks, number(_MOST))
     places = _count_chunks(build, chunks, together)
-    _publish(build, (*job, chunks, together, helpers), places, build.mul(chunks, each))
-    own = _take_part(build, (*job, chunks), together)
+    region = (*job, chunks, together, places)
+    _publish(build, (*region, helpers), build.mul(chunks, each))
+    own = _take_part(build, region)
     _wait(build, build.sub(places, own))
     status = words.read(build, words.STATUS)
     note_end(build, helpers)
@@ -235,10 +239,10 @@ def _count_chunks(build: ir.IRBuilder, extent: ir.Value, grain: ir.Value) -> ir.
     return build.sdiv(build.add(extent, build.sub(grain, number(1))), grain)
 
 
-def _publish(build: ir.IRBuilder, facts: Sequence[ir.Value], places: ir.Value, alone: ir.Value) -> None:
+def _publish(build: ir.IRBuilder, facts: Sequence[ir.Value], alone: ir.Value) -> None:
     """Write the region's facts, then its ticket, and wake sleepers if there are any."""
-    task, args, *rest = facts
-    for index, fact in enumerate((task, build.ptrtoint(args, I64), *rest), words.TASK):
+    task, args, *rest, places, helpers = facts
+    for index, fact in enumerate((task, build.ptrtoint(args, I64), *rest, places, helpers), words.TASK):
         words.write(build, index, fact)
     words.write(build, words.FINISHED, 0)
     words.write(build, words.STATUS, 0)
@@ -247,7 +251,7 @@ def _publish(build: ir.IRBuilder, facts: Sequence[ir.Value], places: ir.Value, a
     build.atomic_rmw("xchg", words.word(build, words.TICKET), ticket, "seq_cst")
     asleep = build.icmp_signed("!=", words.read(build, words.SLEEPERS, "seq_cst"), number(0))
     with build.if_then(asleep):
-        emit.call(build, ROUSE, VOID, alone, rest[-1])
+        emit.call(build, ROUSE, VOID, alone, helpers)
 
 
 def _wait(build: ir.IRBuilder, taken: ir.Value) -> None:

@@ -13,7 +13,7 @@ from kgraph.codegen.native.host import Host, host
 # By cache line: what all write, what a region's caller writes, what helpers write.
 WORDS = 56
 TICKET = 0
-TASK, ARGS, EXTENT, GRAIN, CHUNKS, TOGETHER, HELPERS = 8, 9, 10, 11, 12, 13, 14
+TASK, ARGS, EXTENT, GRAIN, CHUNKS, TOGETHER, PLACES, HELPERS = range(8, 16)
 FINISHED, STATUS = 16, 17
 SLEEPERS = 24
 BUSY, WORKERS, REFUSED = 32, 33, 34
