@@ -81,7 +81,7 @@ def _emit_run(module: ir.Module) -> None:
 
 
 def _run_taken(build: ir.IRBuilder, region: Sequence[ir.Value], place: ir.Value) -> None:
-    """Run the chunks at a place of the ticket, and note their status. Helpers take places downwards, so the second half is turned."""
+    """Run the chunks at a place, and note their status. Helpers take places downwards, so the second half is turned."""
     *facts, chunks, together, places = region
     half = build.lshr(places, number(1))
     turned = build.sub(build.add(half, build.sub(places, number(1))), place)
