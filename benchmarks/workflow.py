@@ -1,6 +1,7 @@
 """What users of Keras call: an epoch of `fit`, and `predict` of one sample; kgraph beside Keras on JAX.
 
     python benchmarks/workflow.py                       784-512-512-10, 60,000 samples, batches of 128, Adam, accuracy
+    python benchmarks/workflow.py --widths 64,64,10     a small model
     python benchmarks/workflow.py --samples 6000 --epochs 2 --json
 
 Each has a process of its own, both start from the same weights, and they take turns: an epoch each that does not count,
@@ -23,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-WIDTHS = (784, 512, 512, 10)
+from kgraph.bench.timing import one_turn, warm_up
+
 NAMES = ("kgraph", "keras")
 CALLS = ("predict", "predict_on_batch", "model(x)")
 TURN = 0.2  # seconds of calls
@@ -48,6 +50,7 @@ def main() -> None:
 def arguments() -> Namespace:
     """The command line."""
     made = ArgumentParser(description="Measure fit and predict beside Keras on JAX.")
+    made.add_argument("--widths", type=widths, default="784,512,512,10", help="of the input, and of each Dense layer")
     made.add_argument("--samples", type=int, default=60_000)
     made.add_argument("--batch", type=int, default=128)
     made.add_argument("--epochs", type=int, default=5, help="that count, after one that does not")
@@ -58,12 +61,21 @@ def arguments() -> Namespace:
     return made.parse_args()
 
 
+def widths(text: str) -> list[int]:
+    """The numbers between commas."""
+    found = [int(word) for word in text.split(",")]
+    if len(found) < 2 or min(found) < 1:
+        raise ValueError(f"two widths or more are needed, not {text!r}")
+    return found
+
+
 class Worker:
     """The process of one contestant."""
 
     def __init__(self, name: str, options: Namespace, folder: Path) -> None:
         command = [sys.executable, __file__, "--contestant", name, "--folder", str(folder)]
         command += ["--samples", str(options.samples), "--batch", str(options.batch)]
+        command += ["--widths", ",".join(map(str, options.widths))]
         command += ["--threads", str(options.threads)] if options.threads else []
         found = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
         if options.threads:
@@ -122,13 +134,13 @@ def serve(options: Namespace) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    x, y = data(options.samples)
+    x, y = data(options.widths, options.samples)
     model: Any = None
     for line in sys.stdin:
         request = line.strip()
         answer: Any
         if request == "build":
-            model, answer = build(options.contestant, options.folder)
+            model, answer = build(options.contestant, options.widths, options.folder)
         elif request == "fit":
             start = perf_counter()
             history = model.fit(x, y, batch_size=options.batch, epochs=1, verbose=0).history
@@ -138,19 +150,19 @@ def serve(options: Namespace) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def data(samples: int) -> tuple[np.ndarray, np.ndarray]:
+def data(widths: list[int], samples: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers with classes that can be learned from them."""
     random = np.random.default_rng(0)
-    x = random.standard_normal((samples, WIDTHS[0]), dtype=np.float32)
-    return x, (x @ random.standard_normal((WIDTHS[0], WIDTHS[-1]), dtype=np.float32)).argmax(-1).astype(np.int32)
+    x = random.standard_normal((samples, widths[0]), dtype=np.float32)
+    return x, (x @ random.standard_normal((widths[0], widths[-1]), dtype=np.float32)).argmax(-1).astype(np.int32)
 
 
-def build(name: str, folder: Path) -> tuple[Any, str]:
+def build(name: str, widths: list[int], folder: Path) -> tuple[Any, str]:
     """The model, compiled, and the version of its library; the first to build leaves its weights for the other."""
     library = __import__(name)
     layers = library.layers
-    hidden = [layers.Dense(width, activation="relu") for width in WIDTHS[1:-1]]
-    model = library.Sequential([layers.Input(WIDTHS[:1]), *hidden, layers.Dense(WIDTHS[-1], activation="softmax")])
+    hidden = [layers.Dense(width, activation="relu") for width in widths[1:-1]]
+    model = library.Sequential([layers.Input(widths[:1]), *hidden, layers.Dense(widths[-1], activation="softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     place = folder / "weights.npz"
     if place.exists():
@@ -168,12 +180,7 @@ def seconds_of(model: Any, call: str, sample: np.ndarray) -> float:
         "predict_on_batch": lambda: model.predict_on_batch(sample),
         "model(x)": lambda: np.asarray(model(sample)),
     }
-    end, found = perf_counter() + TURN, []
-    while perf_counter() < end or len(found) < 5:
-        start = perf_counter()
-        ways[call]()
-        found.append(perf_counter() - start)
-    return median(found[len(found) // 5 :])
+    return median(one_turn(ways[call], warm_up(ways[call]), TURN))
 
 
 if __name__ == "__main__":
