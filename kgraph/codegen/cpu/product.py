@@ -32,10 +32,17 @@ def by_element(text: Source, schedule: Product, width: int) -> None:
     block = rows * max(1, BLOCK // rows)
     text(f"tiles = scratch_{schedule.dtype}({block * width})")
     blocks, panel = Loop("block", strips(schedule.row.extent, block)), panels_of(schedule, width)
+    text(f"even = {even_block(schedule.row.extent, block, rows)}")
     with parallel(text, (*schedule.batch, blocks, panel)):
-        text(f"top = block * {block}", f"height = min({block}, {schedule.row.extent} - top)")
+        text("top = block * even", f"height = min(even, {schedule.row.extent} - top)")
         one_panel(text, schedule, width)
         finished_panel(text, schedule, width, rows, FROM_TOP)
+
+
+def even_block(extent: Dim, block: int, rows: int) -> Dim:
+    """How many rows each block has, where all get about as many: not more than `block`, and whole tiles."""
+    count = strips(extent, block)
+    return block if count == 0 else strips(strips(extent, count), rows) * rows
 
 
 def finished_panel(text: Source, schedule: Product, width: int, rows: int, left_row: str) -> None:
