@@ -336,6 +336,10 @@ class Trainer:
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as arrays."""
+        if self._native_predict is not None and type(x) is np.ndarray:
+            made = self._native_predict(x)
+            if made is not None:
+                return made
         return self.predict(x, batch_size=max(1, dataset(x).size), verbose=0)  # type: ignore[union-attr]
 
     def _on_batch(self, kind: str, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
