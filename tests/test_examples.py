@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,13 @@ def test_a_control_loop_runs_inside_numba(capsys: pytest.CaptureFixture[str]) ->
     assert angles[0] == pytest.approx(angles[1], rel=1e-4)
     assert all(cost > 0 for cost in costs)
     assert "one step in numba" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="export writes libraries for Linux")
+def test_a_program_in_c_computes_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    first, *others = example("export_c")["main"]()
+    assert all(np.array_equal(first, other) for other in others)
+    assert "int policy(const float *state, int64_t N, float *out);" in capsys.readouterr().out
 
 
 def test_every_example_is_tested() -> None:

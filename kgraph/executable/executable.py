@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -257,9 +258,25 @@ class Executable:
                 self._jitted = self._jitted or jitted(lowered.program, lowered.ir, self.loss is not None)
         return self._jitted
 
-    def export(self, path: Any) -> None:
-        """To be: a shared library and a C header, usable without Python."""
-        raise NotImplementedError("kgraph does not have Executable.export yet")
+    def export(self, path: Any) -> tuple[Path, Path]:
+        """Write the forward pass as a shared library and a C header, which need no Python; the paths of both.
+
+        "build/policy", with or without .so or .h, gives build/policy.so, build/policy.h and in these a function
+        `policy`: a pointer for each input, an int64_t for each open size, a pointer for each output. The header says
+        the shapes. Other characters of the name than letters and digits become underscores in the function's.
+
+        Weights are those of this moment, and machine code is for the processor of this machine (KGRAPH_CPU=generic:
+        for all of its architecture). It runs with as many threads as `compile` was told, and may be called by several
+        at once. Half precision goes in and out as float32.
+        Linking is done by $CC, cc, gcc, clang, ld or the extra `export` (ziglang), whichever is there.
+
+        Raises ArgumentError for other targets than "cpu", where calls change state, where C cannot have the name, and
+        on other systems than Linux; MissingExtraError without a linker; SavingError where files cannot be written.
+        Files that are there already are replaced by whole ones, or not at all; who has loaded the old library keeps it.
+        """
+        if self.options.target != "cpu" or self.options.lower_only:
+            raise ArgumentError('f.export writes machine code of the CPU: compile with target="cpu", lower_only=False')
+        return self._forward().program.export(path, self.definition.names)
 
     def _values(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
         """One value for each input, however they were given."""

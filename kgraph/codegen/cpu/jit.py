@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from hashlib import sha256
 from typing import Any
 
@@ -25,6 +25,7 @@ from kgraph.codegen.cpu.packing import native_packer
 from kgraph.codegen.native import emit, objects
 from kgraph.codegen.native.emit import I64, PTR
 from kgraph.codegen.native.host import host
+from kgraph.codegen.native.parts import LIBRARY, Part, part_of
 from kgraph.codegen.native.runtime import missing, need, runtime
 from kgraph.codegen.native.store import Store, package
 from kgraph.codegen.native.tile import tile_name
@@ -91,6 +92,46 @@ def addresses_of(wanted: Sequence[Wanted]) -> list[int]:
         return [symbols[one.symbol] if one.symbol else _loaded[key] for key, one in zip(keys, wanted, strict=True)]
 
 
+def shared_objects(wanted: Sequence[Wanted]) -> list[bytes]:
+    """The object files of a shared library with these kernels: theirs, and those of the runtime, but for its entry.
+
+    A kernel is the function `name_of` it. What the disk does not have is compiled now.
+    """
+    parts = dict.fromkeys((LIBRARY, *(part_of(name) for one in wanted for name in one.calls)))
+    texts: dict[str, Callable[[], tuple[Any, ...]]] = {f"{part.key} shared": partial(_of_part, part) for part in parts}
+    texts |= {f"{one.key}\nshared": partial(_of_kernel, one) for one in wanted if not one.symbol}
+    store = Store(config.cache_dir())
+    with _lock:
+        codes = {key: code for key in texts if (code := store.get(key)) is not None}
+        lacking = [key for key in texts if key not in codes]
+        if lacking:
+            from kgraph.codegen.native.workshop import Workshop
+
+            with Workshop(len(lacking), True) as shop, Progress(len(lacking)) as progress, without_collection():
+                coming = {}
+                for number, key in enumerate(lacking, 1):
+                    progress.reached(number)
+                    coming[key] = shop.submit(*texts[key]())
+                made = {key: future.result() for key, future in coming.items()}
+            for key, code in made.items():
+                store.put(key, code)
+            codes |= made
+    return [codes[key] for key in texts]
+
+
+def _of_part(part: Part) -> tuple[str, bool, int]:
+    return part.text(), False, part.level
+
+
+def _of_kernel(one: Wanted) -> tuple[list[str], bool]:
+    return texts_of(one.kernel, one.shown()), printer.unrolled(one.kernel)
+
+
+def name_of(wanted: Wanted) -> str:
+    """The function that does what a kernel does."""
+    return wanted.symbol or entry_of(wanted.definition)
+
+
 def _compiled(wanted: dict[str, Wanted], names: list[str]) -> dict[str, bytes]:
     """The object files of kernels, by key; the runtime's functions that are named have been loaded."""
     parts = missing(names)
@@ -100,11 +141,11 @@ def _compiled(wanted: dict[str, Wanted], names: list[str]) -> dict[str, bytes]:
     from kgraph.codegen.native.workshop import Workshop
 
     with Workshop(len(parts) + len(wanted)) as shop, Progress(len(wanted)) as progress, without_collection():
-        made = {part: shop.submit(part.text(), False, part.level) for part in parts}
+        made = {part: shop.submit(*_of_part(part)) for part in parts}
         coming = {}
         for number, (key, one) in enumerate(wanted.items(), 1):
             progress.reached(number)
-            coming[key] = shop.submit(texts_of(one.kernel, one.shown()), printer.unrolled(one.kernel))
+            coming[key] = shop.submit(*_of_kernel(one))
             if number % KERNELS_A_COLLECTION == 0:
                 gc.collect()
         need(names, made)

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kgraph import config
 from kgraph.codegen.cpu import jit, printer
+from kgraph.codegen.cpu.library import export
 from kgraph.codegen.cpu.packing import native_packer
 from kgraph.codegen.native import cuts, loops, runner
 from kgraph.codegen.native.contexts import MOST_SIZES, Context, Contexts, aligned
@@ -145,6 +147,31 @@ class Program:
 
     def _slot(self, key: Any) -> int:
         return self._slots.setdefault(key, len(self._slots))
+
+    @property
+    def slots(self) -> Mapping[Any, int]:
+        """Where in a frame what lies: buffers, sizes, strides, and what parts of a batch need."""
+        return self._slots
+
+    def export(self, path: Any, outputs: Sequence[str]) -> tuple[Path, Path]:
+        """Write a shared library and a C header; their paths. outputs: what the results are called."""
+        return export(self, path, outputs)
+
+    def marked(self, first: int) -> tuple[np.ndarray, list[jit.Wanted]]:
+        """The steps as the runner reads them, with numbers from `first` on for kernels, and the kernels."""
+        kernels = {step.kernel: jit.Wanted(step.kernel, partial(_shown, step)) for step in self.plan.kernel_calls}
+        numbers = {kernel: first + number for number, kernel in enumerate(kernels)}
+        return self._encoded(self.plan.steps, numbers), list(kernels.values())
+
+    def frozen(self) -> dict[str, np.ndarray]:
+        """What calls read of weights, constants and what is made from them, as it is now."""
+        used = {name for step in flat(self.plan.steps) for name in step.uses}
+        with lock:  # so that nobody makes them anew meanwhile
+            self._refresh()
+            return {name: array.copy() for name, array in self._arrays().items() if name in used}
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {**self.plan.constants, **self._prepared, **{name: v.kept for name, v in self._params}}
 
     def source(self) -> str:
         """The generated Python of each kernel, once, in the order in which they run."""
@@ -294,7 +321,7 @@ class Program:
     def _frame(self, sizes: Mapping[str, int]) -> np.ndarray:
         """Sizes, extents and the addresses that are the same in every call."""
         frame = np.zeros(len(self._slots), np.int64)
-        arrays = {**self.plan.constants, **self._prepared, **{name: v.kept for name, v in self._params}}
+        arrays = self._arrays()
         for (kind, what), slot in self._slots.items():
             if kind == "buffer":
                 frame[slot] = arrays[what].ctypes.data if what in arrays else 0

@@ -48,9 +48,12 @@ class Host:
             return 12  # of 32 registers
         return 6 if self.bits == 256 else 4  # of 16
 
-    def target_machine(self) -> llvm.TargetMachine:
-        """A new LLVM target machine; an execution engine takes ownership of the one it is given."""
-        return target_machine(self.name, self.features)
+    def target_machine(self, shared: bool = False) -> llvm.TargetMachine:
+        """A new LLVM target machine; an execution engine takes ownership of the one it is given.
+
+        shared: for code of a shared library, which may lie anywhere in memory.
+        """
+        return target_machine(self.name, self.features, shared)
 
     def signature(self) -> str:
         """Names all that the machine code depends on besides its source: a part of every cache key."""

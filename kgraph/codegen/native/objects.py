@@ -18,13 +18,15 @@ _engines: list[llvm.ExecutionEngine] = []  # they own the code; closing one woul
 _symbols: dict[str, int] = {}
 
 
-def compile_ir(text: str | Sequence[str], unroll: bool = True, level: int = optimise.FULL) -> bytes:
+def compile_ir(
+    text: str | Sequence[str], unroll: bool = True, level: int = optimise.FULL, shared: bool = False
+) -> bytes:
     """The object file of a module, or of several linked, optimised for the host.
 
-    unroll is False where loops are unrolled already.
+    unroll is False where loops are unrolled already; shared is True for a part of a shared library.
     """
     with lock:
-        machine = host().target_machine()
+        machine = host().target_machine(shared)
         return machine.emit_object(optimise.optimised(several(text), machine, level, unroll))
 
 

@@ -18,12 +18,15 @@ Texts = Sequence[str]
 FULL, LIGHT = 3, 1  # of LLVM's levels; the light one is for code that is unrolled and in vectors already
 
 
-def target_machine(cpu: str, features: str) -> llvm.TargetMachine:
-    """A new LLVM target machine for this process's architecture."""
+def target_machine(cpu: str, features: str, shared: bool = False) -> llvm.TargetMachine:
+    """A new LLVM target machine for this process's architecture; shared: for code of a shared library."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+    if not shared:
+        return target.create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+    llvm.initialize_native_asmparser()
+    return target.create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="default")
 
 
 def linked(texts: Texts) -> llvm.ModuleRef:
@@ -55,11 +58,11 @@ def serve() -> None:
     machine = None
     while True:
         try:
-            cpu, features, *rest = marshal.load(sys.stdin.buffer)
+            cpu, features, shared, *rest = marshal.load(sys.stdin.buffer)
         except EOFError:
             os._exit(0)
         try:
-            machine = machine or target_machine(cpu, features)
+            machine = machine or target_machine(cpu, features, shared)  # the same for all that one process asks
             answer = machine.emit_object(optimised(rest[0], machine, *rest[1:]))
         except Exception as error:
             answer = f"{type(error).__name__}: {error}"

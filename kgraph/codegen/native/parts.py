@@ -43,11 +43,11 @@ class Part:
 
     def kept(self) -> bytes | None:
         """The object file, if this source made it on this machine before."""
-        return Store(config.cache_dir()).get(self._key)
+        return Store(config.cache_dir()).get(self.key)
 
     def keep(self, code: bytes) -> bytes:
         """Let later processes find the object file."""
-        Store(config.cache_dir()).put(self._key, code)
+        Store(config.cache_dir()).put(self.key, code)
         return code
 
     def code(self) -> bytes:
@@ -55,7 +55,8 @@ class Part:
         return self.kept() or self.keep(compile_ir(self.text(), False, self.level))
 
     @property
-    def _key(self) -> str:
+    def key(self) -> str:
+        """What the machine code depends on."""
         return f"{self.names[0]} {host().signature()} {source_digest()}"
 
 
@@ -71,6 +72,14 @@ PARTS = (
     *(Part((name,), partial(emit_tile, name=name), LIGHT) for name in TILES),  # unrolled, and in vectors, as emitted
     *(Part((name,), partial(emit_packer, name=name)) for name in PACKERS),
 )
+
+
+def _emit_library(module: ir.Module) -> None:
+    emit_pool(module)
+    emit_runner(module)
+
+
+LIBRARY = Part(("kg_library",), _emit_library, LIGHT)  # of the core what shared libraries need
 
 
 def part_of(name: str) -> Part:

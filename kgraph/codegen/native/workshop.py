@@ -71,22 +71,23 @@ class Job:
     texts: Sequence[str]
     level: int
     unroll: bool
+    shared: bool
     future: Future[bytes]
 
     def do(self, helper: Helper | None) -> None:
         """Make it, by a helper if there is one that can."""
         try:
             answer = self._asked(helper) if helper is not None else ""
-            self.future.set_result(
-                answer if isinstance(answer, bytes) else objects.compile_ir(self.texts, self.unroll, self.level)
-            )
+            if not isinstance(answer, bytes):
+                answer = objects.compile_ir(self.texts, self.unroll, self.level, self.shared)
+            self.future.set_result(answer)
         except BaseException as error:
             self.future.set_exception(error)
 
     def _asked(self, helper: Helper) -> bytes | str:
         cpu = host()
         try:
-            return helper.ask((cpu.name, cpu.features, self.texts, self.level, self.unroll))
+            return helper.ask((cpu.name, cpu.features, self.shared, self.texts, self.level, self.unroll))
         except (OSError, EOFError, ValueError, TypeError) as error:  # it is dead, or never lived
             if helper.ended:
                 raise CancelledError from error
@@ -97,6 +98,8 @@ class Job:
 class Workshop:
     """A place to have texts compiled, `jobs` of them; who leaves it early gets nothing more.
 
+    shared: for a shared library.
+
     with Workshop(2) as shop:
         futures = [shop.submit(text) for text in texts]
         use([future.result() for future in futures])
@@ -105,8 +108,9 @@ class Workshop:
     before a fork: whoever forks while this compiles would wait for this, and this for that lock.)
     """
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, shared: bool = False) -> None:
         self._count = min(jobs, config.num_threads(), MOST_HELPERS) if jobs >= FEWEST_JOBS and can_help() else 0
+        self._shared = shared
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._helpers: list[Helper] = []
         self._threads: list[threading.Thread] = []
@@ -136,7 +140,7 @@ class Workshop:
 
     def submit(self, text: str | Sequence[str], unroll: bool = True, level: int = optimise.FULL) -> Future[bytes]:
         """What `objects.compile_ir` returns, as soon as it is there."""
-        job = Job(objects.several(text), level, unroll, Future())
+        job = Job(objects.several(text), level, unroll, self._shared, Future())
         if self._threads:
             self._jobs.put(job)
         else:

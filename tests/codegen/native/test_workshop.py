@@ -16,6 +16,8 @@ from llvmlite import ir
 
 from kgraph.codegen.native import emit, objects, workshop
 from kgraph.codegen.native.emit import I64, number
+from kgraph.codegen.native.host import host
+from kgraph.codegen.native.optimise import FULL
 from kgraph.codegen.native.workshop import Workshop, can_help
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="helpers are tried on POSIX only")
@@ -69,6 +71,19 @@ def test_several_texts_are_linked_and_options_arrive():
         whole, light = shop.submit([main, part]).result(), shop.submit(TEXTS[0], False, 1).result()
     assert whole == objects.compile_ir([main, part])
     assert light == objects.compile_ir(TEXTS[0], False, 1)
+
+
+def test_parts_of_shared_libraries_are_made_so_by_helpers_too():
+    wanted = [objects.compile_ir(text, shared=True) for text in TEXTS]
+    assert not set(wanted) & set(map(objects.compile_ir, TEXTS))
+    with Workshop(len(TEXTS), shared=True) as shop:
+        assert results([shop.submit(text) for text in TEXTS]) == wanted
+        cpu = host()
+        helper = workshop.Helper()
+        assert helper.ask((cpu.name, cpu.features, True, (TEXTS[0],), FULL, True)) == wanted[0]
+        helper.kill()
+        helper.close()
+    assert not workshop._trouble
 
 
 def test_few_texts_are_compiled_here():
