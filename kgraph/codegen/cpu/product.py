@@ -42,7 +42,8 @@ def by_element(text: Source, schedule: Product, width: int) -> None:
 def even_block(extent: Dim, block: int, rows: int) -> Dim:
     """How many rows each block has, where all get about as many: not more than `block`, and whole tiles."""
     count = strips(extent, block)
-    return block if count == 0 else strips(strips(extent, count), rows) * rows
+    each = (extent + count - 1) // count if count != 0 else block
+    return strips(each, rows) * rows
 
 
 def finished_panel(text: Source, schedule: Product, width: int, rows: int, left_row: str) -> None:
