@@ -99,8 +99,16 @@ class Contexts:
         return None
 
     def forget_callers(self) -> None:
-        """Take back what other threads have taken: in the child of a fork they do not exist."""
-        self._places[self._places[:, STATE] == BUSY, STATE] = IDLE
+        """Give up what other threads have taken: in the child of a fork they do not exist.
+
+        Its memory is as they left it, half way: rooms are taken that nobody leaves, so no call may have it again. The
+        thread that forked may be in the middle of its own, which has no place any more.
+        """
+        for index in np.flatnonzero(self._places[:, STATE] == BUSY):
+            held, self._held[index] = self._held[index], None
+            if held is not None:
+                held.place = 0
+            self._places[index, STATE] = EMPTY
 
 
 _all: WeakSet[Contexts] = WeakSet()

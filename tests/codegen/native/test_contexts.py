@@ -95,13 +95,19 @@ def test_no_two_threads_get_the_same_context(contexts):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_after_a_fork_no_context_is_in_the_hands_of_a_thread_that_is_gone(contexts):
-    added(contexts, 1, 1)
+def test_after_a_fork_nobody_gets_what_a_thread_that_is_gone_has_left_half_way(contexts):
+    used, idle = added(contexts, 1, 1), added(contexts, 2, 2)
+    contexts.give(idle)
     child = os.fork()
     if not child:
-        os._exit(0 if taken(contexts, 1, 1) is not None else 1)
+        fresh = added(contexts, 1, 1)
+        contexts.give(used)  # by the thread that forked, if it was its own: it has no place any more
+        alone = taken(contexts, 1, 1) is None and fresh.place and taken(contexts, 2, 2) is idle
+        os._exit(0 if alone else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert taken(contexts, 1, 1) is None, "here it is still in use"
+    contexts.give(used)
+    assert taken(contexts, 1, 1) is used
 
 
 def test_aligned_memory_is(native):
