@@ -135,6 +135,7 @@ def wanted(is_written: bool) -> Any:
     def fetch(context: Any, base: Any, place: Any) -> Any:
         def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             pointer = builder.gep(values[0], [values[1]], source_etype=context.get_data_type(base.dtype))
+            pointer = builder.bitcast(pointer, cgutils.voidptr_t)  # a kernel may fetch lines of several dtypes
             word = ir.IntType(32)
             kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
             callee = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")

@@ -65,3 +65,12 @@ def test_rows_that_are_fetched_ahead_are_computed_like_others(width):
         wanted = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-3)
         np.testing.assert_allclose(results[0], wanted, rtol=1e-3, atol=1e-5)
         assert all(one.tobytes() == results[0].tobytes() for one in results)
+
+
+def test_rows_of_several_dtypes_are_fetched_ahead():
+    flagged = kg.compile(lambda x: ops.softmax(x) > 0.01, inputs=[kg.Input(batch_shape=(None, 256))])
+    assert "will_read(" in flagged.source and "will_write(" in flagged.source
+    x = (3 * rng.standard_normal((LARGE // 200, 256))).astype(np.float32)
+    powers = np.exp(x.astype(np.float64))
+    share = powers / powers.sum(1, keepdims=True)
+    assert ((flagged(x) == (share > 0.01)) | (np.abs(share - 0.01) < 1e-6)).all()
