@@ -50,7 +50,9 @@ def bypass(graph: Graph, name: str) -> None:
             continue
         value = body.outputs[index]
         if value in found:
-            stand_in(graph, results[index], found[value])
+            before = found[value]
+            after = stand_in(graph, results[index], before)  # which may take the name of the result
+            found = {key: after if one == before else one for key, one in found.items()}
         else:
             found[value] = results[index]
 

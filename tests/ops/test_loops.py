@@ -48,6 +48,7 @@ LOOPS: dict[str, Callable[[Any], Any]] = {
     "one value twice": lambda x: ops.scan(
         lambda c, v: ((n := c[1] + c[0] * v, n), (n, v, n)), (zeros(x), zeros(x) + 1), steps_first(x)
     ),
+    "a slice handed out twice": lambda x: ops.scan(lambda c, v: (c + v, (v, c, v)), zeros(x), steps_first(2 * x)),
     "a length": lambda x: ops.scan(lambda c, _: (c * 0.5 + x, None), x, length=5)[0],
     "no step": lambda x: ops.scan(lambda c, v: (c + v, c), zeros(x), steps_first(x)[:0]),
     "one in the other": lambda x: ops.scan(
