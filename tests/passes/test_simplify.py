@@ -20,6 +20,7 @@ from kgraph.passes.simplify import simplify, simplify_all
 
 F32 = TensorType((N, 4))
 INT = TensorType((N, 4), "int32")
+LONG = TensorType((N, 4), "int64")
 ONES = np.ones(4, "float32")
 
 FIRES: dict[str, tuple[Callable[..., Any], list[Any], list[str]]] = {
@@ -101,6 +102,8 @@ STAYS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "cast to less and back": (lambda x: cast(cast(x, "int32"), "float32"), [F32]),
     "cast to half and back": (lambda x: cast(cast(x, "float16"), "float32"), [F32]),
     "cast of large integers": (lambda x: cast(cast(x, "float32"), "float64"), [INT]),
+    "cast of 64 bits to a float and back": (lambda x: cast(cast(x, "float64"), "int64"), [LONG]),
+    "cast of 64 bits in two steps": (lambda x: cast(cast(x, "float64"), "float32"), [LONG]),
     "transpose": (lambda x: transpose(x, axes=(1, 0)), [F32]),
     "reshape": (lambda x: reshape(x, shape=(4, N)), [F32]),
     "slice of a part": (lambda x: slice_(x, starts=(0, 0), sizes=(N, 3), steps=(1, 1)), [F32]),
