@@ -69,10 +69,14 @@ class Index:
     __rmul__ = __mul__
 
     def __floordiv__(self, divisor: Dim) -> Index:
+        if divisor == 0:
+            return Index()  # of an axis without elements, so nobody asks
         quotient, rest = self._divided(divisor)
         return quotient if _below(rest, divisor) else quotient + index(Floor(rest, divisor, False))
 
     def __mod__(self, divisor: Dim) -> Index:
+        if divisor == 0:
+            return Index()
         rest = self._divided(divisor)[1]
         return rest if _below(rest, divisor) else index(Floor(rest, divisor, True))
 

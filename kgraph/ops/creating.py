@@ -20,11 +20,12 @@ from kgraph.ops.compare import equal, greater_equal
 from kgraph.ops.move import iota, on_diagonal, shape_of
 from kgraph.ops.shapes import broadcast_to, diagonal, dims, expand_dims, moveaxis, one_axis, ravel, reshape
 from kgraph.ops.transcendental import power
-from kgraph.tracing.trace import Symbol, as_symbol, function, is_symbolic
+from kgraph.tracing.trace import Symbol, as_symbol, function, is_symbolic, stacked
 
 
 def dtype_of(x: Any) -> str:
     """The dtype of a symbol, variable, array, number or nest of lists; Python numbers have Keras's default ones."""
+    x = stacked(x)
     kind = getattr(x, "dtype", None)
     if kind is not None:
         return standard_dtype(kind)

@@ -14,14 +14,14 @@ from kgraph.graph.index import Condition, Index, Operand, Read, choose, flatten,
 from kgraph.graph.op import FUNCTIONS, Op, common
 from kgraph.graph.sizes import Dim, Shape, assume_at_least_zero, minimum, product, shown, unify
 from kgraph.graph.types import TensorType, numpy_dtype, promote
-from kgraph.tracing.trace import Symbol, as_symbol, primitive
+from kgraph.tracing.trace import Symbol, as_symbol, primitive, stacked
 
 Grad = tuple[Any, ...]
 
 
 def shape_of(x: Any) -> Shape:
     """The shape of a symbol, a variable, an array or nested lists; sizes known only at the call are Sizes."""
-    kind = getattr(x, "type", None)
+    kind = getattr(stacked(x), "type", None)
     return kind.shape if isinstance(kind, TensorType) else tuple(np.shape(x))
 
 
@@ -39,6 +39,10 @@ def _reshape_type(x: TensorType, shape: Shape) -> TensorType:
 
 
 def _reshape_read(at: list[Index], x: Operand, shape: Shape) -> Read:
+    long = [(one, size) for one, size in zip(at, shape, strict=True) if size != 1]
+    if [size for _, size in long] == [size for size in x.shape if size != 1]:  # only axes of size 1 come or go
+        rest = iter(long)
+        return x[[Index() if size == 1 else next(rest)[0] for size in x.shape]]
     return x[unflatten(flatten(at, shape), x.shape)]
 
 

@@ -12,11 +12,15 @@ from kgraph.graph.types import is_float, numpy_dtype, promote
 from kgraph.ops.arithmetic import cast
 from kgraph.ops.axes import is_pattern
 from kgraph.ops.creating import dtype_of
-from kgraph.tracing.trace import as_array, function, is_symbolic
+from kgraph.tracing.trace import as_array, function, is_symbolic, stacked
 
 
 def tensor(x: Any) -> Any:
-    """x as something with a shape and a dtype: lists and numbers become arrays of the dtype that Keras gives them."""
+    """x as something with a shape and a dtype: lists and numbers become arrays of the dtype that Keras gives them.
+
+    A list in which there are symbols becomes a symbol.
+    """
+    x = stacked(x)
     return x if hasattr(x, "dtype") or is_symbolic((x,)) else np.asarray(as_array(x), numpy_dtype(dtype_of(x)))
 
 

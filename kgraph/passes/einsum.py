@@ -11,9 +11,9 @@ from kgraph.graph.ir import Graph, Node
 from kgraph.graph.op import OPS
 from kgraph.graph.sizes import Dim
 from kgraph.ops.contract import einsum, parts_of, sizes_of
-from kgraph.ops.move import diagonal, reshape, transpose
+from kgraph.ops.move import broadcast_to, diagonal, reshape, transpose
 from kgraph.passes.rewrite import row, stand_in, substitute
-from kgraph.tracing.trace import Symbol, reference
+from kgraph.tracing.trace import Symbol, as_symbol, reference
 
 GUESS = 64  # what a size known only at the call counts as, when the order of contractions is chosen
 multiply, total = row("multiply"), row("sum")
@@ -27,6 +27,7 @@ def canonicalise(graph: Graph) -> Graph:
       reads them, and transposes by the spec of the einsum that they alone read.
     - A transpose before an elementwise op that only the einsum reads (q / sqrt(d)) is absorbed too.
     - Axes of size 1 are dropped, axes of one operand alone are summed before, repeated labels become diagonals.
+    - Without elements to multiply it is zeros, as many as there are.
     - A product without a sum is a multiply, where this takes no transpose; a sum of it that is no matrix product too.
     - The operand with the first label of the result that is not in both comes first; labels are a, b, c in their order.
     """
@@ -129,6 +130,8 @@ def canonical(graph: Graph, node: Node) -> Symbol:
     names = graph.arguments(node.name)
     inputs, output = parts_of(node.attrs["spec"])
     sizes = sizes_of(node.attrs["spec"], [graph[name].tensor.shape for name in names])
+    if any(size == 0 for size in sizes.values()):
+        return broadcast_to(as_symbol(0, node.tensor.dtype), shape=node.tensor.shape)
     views = _covered([view_of(graph, name, True) for name in names], graph, names, inputs, sizes)
     operands = [_operand(graph, *one) for one in zip(names, views, inputs, strict=True)]
     operands = [_undoubled(operand) for operand in operands]

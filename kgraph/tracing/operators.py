@@ -53,6 +53,9 @@ class Operators:
     def __abs__(self) -> Any:
         return FUNCTIONS["absolute"](self)
 
+    def __round__(self, digits: int | None = None) -> Any:
+        return FUNCTIONS["round"](self, digits or 0)
+
     def __getitem__(self, key: Any) -> Any:
         return FUNCTIONS["getitem"](self, key)
 

@@ -84,6 +84,10 @@ class Symbol(Operators):
     def name(self) -> str:
         return self.stem or self.op
 
+    @property
+    def _keras_mask(self) -> Any:
+        return self.mask
+
     def __len__(self) -> int:
         if not self.type.shape or isinstance(self.type.shape[0], Size):
             raise NotTracedError(
@@ -103,7 +107,18 @@ class Symbol(Operators):
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise NotTracedError(f"the value of {self} is known only at the call; use kgraph.ops instead of numpy on it")
 
-    __float__ = __int__ = __index__ = __complex__ = __bool__
+    def __contains__(self, _: Any) -> bool:
+        raise NotTracedError(
+            f"what {self} holds is known only at the call; ops.any(ops.equal(a, b)) says whether it is b"
+        )
+
+    def __float__(self) -> float:
+        raise NotTracedError(
+            f"the value of {self} is known only at the call, so it is no number yet; compute with it by operators and "
+            f"kgraph.ops. {INSTEAD_OF_PYTHON}"
+        )
+
+    __int__ = __index__ = __complex__ = __trunc__ = __floor__ = __ceil__ = __float__
 
     def __repr__(self) -> str:
         return f"<Symbol {self.name}: {self.type}>"
@@ -171,16 +186,18 @@ def is_symbolic(args: Iterable[Any], attrs: Mapping[str, Any] | None = None) -> 
     for arg in args:
         if isinstance(arg, (Symbol, Size)) or (inside and hasattr(arg, "as_symbol")):
             return True
+        if type(arg) in (list, tuple) and is_symbolic(arg):
+            return True
     return bool(attrs) and any(axes_of(value) for value in attrs.values())  # type: ignore[union-attr]
 
 
 def record(op: Op, args: Sequence[Any], attrs: Mapping[str, Any]) -> Symbol:
     """The symbol of one op on these arguments, cast and typed."""
-    inputs = [arg.as_symbol() if hasattr(arg, "as_symbol") else arg for arg in args]
+    inputs = [arg.as_symbol() if hasattr(arg, "as_symbol") else stacked(arg) for arg in args]
     inputs = [record(OPS["size"], (), {"dim": arg}) if isinstance(arg, Size) else arg for arg in inputs]
     if any(isinstance(arg, Symbol) and arg.type is None for arg in inputs):  # a pattern of a rewrite rule
         return Symbol(op.name, tuple(map(pattern_operand, inputs)), attrs)
-    inputs = [arg if isinstance(arg, (Symbol, int, float, np.ndarray)) else np.asarray(arg) for arg in inputs]
+    inputs = [arg if isinstance(arg, (Symbol, int, float, np.ndarray)) else as_array(arg) for arg in inputs]
     kinds = [arg.type.dtype if isinstance(arg, Symbol) else type_of(arg).dtype for arg in inputs]
     symbols = tuple(as_symbol(arg, dtype) for arg, dtype in zip(inputs, op.casts(*kinds), strict=True))
     origin = user_line()
@@ -193,15 +210,26 @@ def record(op: Op, args: Sequence[Any], attrs: Mapping[str, Any]) -> Symbol:
     return Symbol(op.name, symbols, attrs, kind, op.name, origin, assumed=tuple(found))
 
 
+def stacked(value: Any) -> Any:
+    """A list in which there are symbols, or arrays under a tape, as one tensor; anything else as it is."""
+    if type(value) not in (list, tuple):
+        return value
+    recorded = keeping.get() is not None and any(hasattr(leaf, "dtype") for leaf in tree.flatten(value))
+    if not recorded and not is_symbolic(value):
+        return value
+    return FUNCTIONS["stack"]([stacked(one) for one in value])
+
+
 def compute(op: Op, args: Sequence[Any], attrs: Mapping[str, Any]) -> np.ndarray:
     """One op on arrays, by its numpy row."""
+    keep = keeping.get()
+    args = args if keep is None else [stacked(arg) for arg in args]
     arrays = [as_array(arg) for arg in args]
     dtypes = op.casts(*(type_of(array).dtype for array in arrays))
     arrays = [np.asarray(array, numpy_dtype(dtype)) for array, dtype in zip(arrays, dtypes, strict=True)]
     kind = op.type(*map(type_of, arrays), **attrs)
     with np.errstate(all="ignore"):
         made = np.asarray(op.numpy(*arrays, **attrs), numpy_dtype(kind.dtype))
-    keep = keeping.get()
     return made if keep is None else keep(op, args, attrs, made)
 
 
@@ -213,12 +241,21 @@ def as_array(value: Any) -> Any:
         raise NotTracedError(f"the value of {value} is known only at the call")
     if hasattr(value, "as_symbol"):
         return value.numpy()
-    array = np.asarray(value)
+    array = numbers_of(value)
     if array.dtype == np.float64 and not isinstance(value, (np.ndarray, np.generic)):
         return array.astype(numpy_dtype(strong("float")))
-    if array.dtype == object:
-        raise DTypeError(f"a {type(value).__name__} is no tensor: {value!r:.60}")
     return array.astype(np.int32) if array.dtype == np.int64 and isinstance(value, (list, tuple)) else array
+
+
+def numbers_of(value: Any) -> np.ndarray:
+    """A value as an array of numbers. DTypeError for what has none, such as None and strings."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise DTypeError(f"a {type(value).__name__} is no tensor: {error}") from None
+    if array.dtype.kind in "OUS":
+        raise DTypeError(f"a {type(value).__name__} is no tensor: {value!r:.60}")
+    return array
 
 
 def as_symbol(value: Any, dtype: str | None = None) -> Symbol:

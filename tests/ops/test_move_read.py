@@ -132,6 +132,13 @@ def test_every_move_row_is_read() -> None:
     assert {name for name, op in OPS.items() if op.kind == "move"} == {case[0] for case in CASES}
 
 
+def test_a_reshape_that_moves_axes_of_size_1_reads_at_the_same_indices() -> None:
+    at = [Index(((Floor(Index(((Loop("i", 2 * N * T), 1),)), 2, False), 1),)), Index(), Index(((Loop("j", T), 1),))]
+    read = OPS["reshape"].read
+    assert read is not None
+    assert read(at, Operand(0, TensorType((1, N * T, T))), shape=(N * T, 1, T)).at == (Index(), at[0], at[2])
+
+
 def test_a_reshape_that_splits_an_axis_needs_no_division() -> None:
     i, j, k = (Index(((Loop(name, size), 1),)) for name, size in (("i", N), ("j", 12), ("k", 64)))
     read = OPS["reshape"].read

@@ -168,6 +168,13 @@ def test_a_broadcast_that_alone_has_the_size_stays() -> None:
     same(before, canonicalise(before))
 
 
+@pytest.mark.parametrize("shapes", [((N, 3), (N, 0)), ((0, 3), (0, 4)), ((N, 0), (N, 0))])
+def test_without_elements_to_multiply_there_are_zeros(shapes: tuple[Any, Any]) -> None:
+    before = made(lambda x, y: reshape(einsum(x, y, spec="ab,ac->cb"), shape=(1, shapes[1][1], shapes[0][1])), *shapes)
+    after = same(before, canonicalise(before))
+    assert ops(after) == ["broadcast_to", "reshape"]
+
+
 def test_a_transpose_after_an_einsum_is_absorbed() -> None:
     before = made(lambda x, y: transpose(einsum(x, y, spec="abc,cd->abd"), axes=(2, 0, 1)), (N, 5, 3), (3, 4))
     after = same(before, canonicalise(before))

@@ -107,6 +107,9 @@ class Values:
             assert op.read is not None, f"{op.name} has no read"
             return self._moved(op.read(at, *operands, **node.attrs), arguments, node.tensor.dtype)
         assert op.kind == "map", f"{node.name}: a {op.kind} has no element expression of its own"
+        source = self.body[arguments[0]] if node.op == "cast" else node
+        if source.op == "size" and node.tensor.dtype in FLOATS:  # an int32 does not hold every count
+            return f"{constructor(node.tensor.dtype)}({rename_axes(source.attrs['dim'], self.names)})"
         inputs = [self.element(name, broadcast_index(self.body[name].tensor, at)) for name in arguments]
         return self._scalar(node, inputs)
 

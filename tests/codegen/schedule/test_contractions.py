@@ -135,3 +135,14 @@ def test_any_number_of_threads_gives_the_same_bits(threads, shape):
         for count in (1, threads)
     ]
     assert results[0].tobytes() == results[1].tobytes()
+
+
+def test_axes_of_size_1_come_and_go_after_a_product_of_unknown_sizes():
+    def scores(x, y):
+        return ops.squeeze(0.3 * ops.expand_dims(ops.einsum("ab,acd->bcda", x, y), 4), 4) + 1
+
+    random = np.random.default_rng(4)
+    compiled = kg.compile(scores, inputs=[kg.Input((None,)), kg.Input((None, 2))])
+    for a, b, c in ((3, 4, 5), (1, 1, 1), (2, 40, 1), (0, 3, 2)):
+        x, y = random.normal(size=(a, b)).astype(np.float32), random.normal(size=(a, c, 2)).astype(np.float32)
+        np.testing.assert_allclose(compiled(x, y), 0.3 * np.einsum("ab,acd->bcda", x, y) + 1, rtol=1e-5, atol=1e-6)
