@@ -13,9 +13,11 @@ from kgraph import (
     layers,
     losses,
     metrics,
+    mixed_precision,
     models,
     ops,
     optimizers,
+    preprocessing,
     random,
     regularizers,
     saving,
@@ -33,6 +35,7 @@ from kgraph.layers.naming import name_scope
 from kgraph.layers.operation import Operation
 from kgraph.losses import Loss
 from kgraph.metrics import Metric
+from kgraph.missing import missing
 from kgraph.models import Function, Model, Sequential
 from kgraph.optimizers import Optimizer
 from kgraph.regularizers import Regularizer
@@ -40,13 +43,6 @@ from kgraph.tracing.stateless import StatelessScope
 from kgraph.tracing.variable import Variable
 
 __version__ = "0.1.0"
-
-# Names of the contract that are still to come.
-PLANNED = frozenset((
-    "Quantizer", "applications",
-    "datasets", "distribution", "export", "preprocessing",
-    "quantizers", "visualization",
-))  # fmt: skip
 
 __all__ = [
     "DTypePolicy",
@@ -79,10 +75,12 @@ __all__ = [
     "layers",
     "losses",
     "metrics",
+    "mixed_precision",
     "models",
     "name_scope",
     "ops",
     "optimizers",
+    "preprocessing",
     "random",
     "regularizers",
     "saving",
@@ -93,6 +91,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in PLANNED:
-        raise AttributeError(f"kgraph does not have {name!r} yet")
-    raise AttributeError(f"module 'kgraph' has no attribute {name!r}")
+    raise missing("", name)

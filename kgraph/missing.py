@@ -25,7 +25,43 @@ _AUGMENTING = (
     "RandomTranslation RandomZoom Solarization"
 )
 
+_PHASE = "whether a layer trains is an argument of its call, training="
+_CTC = "ops.ctc_loss and ops.ctc_decode have other arguments"
+_PLACEHOLDER = "there are no placeholders; a model, kgraph.compile or kgraph.jit makes a function of inputs"
+
 WHY: dict[str, dict[str, str]] = {
+    "": {
+        "applications": "models with trained weights are not built; load such a model from a .keras or .h5 file",
+        "datasets": _FILES,
+        "device": "kgraph.compile(model, target=...) says where it runs",
+        "distillation": "it is not built; write a train_step with the teacher in it",
+        "distribution": "it is not built: a program runs on one machine",
+        "export": "kgraph.compile(model).export(path) writes a library",
+        "FloatDTypePolicy": "it is DTypePolicy",
+        "legacy": "what Keras 2 needed is not built; kgraph.backend has its backend functions",
+        **dict.fromkeys(("Quantizer", "quantizers"), _QUANTIZED),
+        **dict.fromkeys(("remat", "RematScope"), "values are not computed twice to save memory"),
+        "SymbolicScope": "call layers on kgraph.Input",
+        "version": "it is kgraph.__version__",
+        "visualization": "it is not built; draw with matplotlib",
+        "wrappers": "it is not built: it wraps scikit-learn",
+    },
+    "backend": {
+        **dict.fromkeys(("learning_phase", "set_learning_phase", "in_train_phase", "in_test_phase"), _PHASE),
+        **dict.fromkeys(("placeholder", "function", "get_session", "set_session"), _PLACEHOLDER),
+        **dict.fromkeys(("ctc_batch_cost", "ctc_decode", "ctc_label_dense_to_sparse"), _CTC),
+        **dict.fromkeys(("binary_focal_crossentropy", "categorical_focal_crossentropy"), "it is in kgraph.losses"),
+        "gradients": "use kgraph.GradientTape or kgraph.grad",
+        "rnn": "use kgraph.layers.RNN around a cell, or ops.scan",
+        "resize_images": "use ops.image.resize, which takes the size to resize to",
+        "get_uid": "layers without a name are numbered by themselves",
+        "print_tensor": "print what a model of the layers before returns",
+    },
+    "preprocessing": {
+        "image": _IMAGES,
+        "text": _STRINGS,
+        **dict.fromkeys(("image_dataset_from_directory", "text_dataset_from_directory"), _FILES),
+    },
     "layers": {
         **dict.fromkeys(_AUGMENTING.split(), _AUGMENT),
         **dict.fromkeys(("StringLookup", "TextVectorization", "Hashing", "HashedCrossing"), _STRINGS),
@@ -40,7 +76,6 @@ WHY: dict[str, dict[str, str]] = {
         ),
         **dict.fromkeys(("array_to_img", "img_to_array", "load_img", "save_img"), _IMAGES),
         **dict.fromkeys(("plot_model", "model_to_dot"), "print model.graph, or draw model.graph.nx, a networkx graph"),
-        "timeseries_dataset_from_array": "it is not built; numpy.lib.stride_tricks.sliding_window_view cuts windows",
         "FeatureSpace": "it is not built; use Normalization, Discretization, IntegerLookup and CategoryEncoding",
         "bounding_boxes": "bounding boxes are not built",
         **dict.fromkeys(
@@ -89,7 +124,7 @@ WHY: dict[str, dict[str, str]] = {
 
 def missing(module: str, name: str) -> AttributeError:
     """What a module of kgraph raises for a name that it does not have."""
-    why = WHY.get(module, {}).get(name)
+    why, path = WHY.get(module, {}).get(name), f"kgraph.{module}".removesuffix(".")
     if why is None:
-        return AttributeError(f"module 'kgraph.{module}' has no attribute {name!r}")
-    return AttributeError(f"kgraph.{module} has no {name!r}: {why}")
+        return AttributeError(f"module {path!r} has no attribute {name!r}")
+    return AttributeError(f"{path} has no {name!r}: {why}")

@@ -62,9 +62,16 @@ def named(name: str, known: Mapping[str, Any], kind: str) -> Any:
     found = registry.get_registered_object(name, None, known)
     if found is not None:
         return found
-    names = list(filter(str.islower, known))
-    near = get_close_matches(name.lower(), names)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names)}"
+    short = list(filter(str.islower, known))
+    names = {one.lower(): one for one in short or known}
+    near = [names[one] for one in get_close_matches(name.lower(), names)]
+    hint = f"known: {', '.join(short)}"
+    if near:
+        hint = f"did you mean {' or '.join(map(repr, near))}?"
+    elif not short:
+        hint = (
+            f"give custom_objects={{{name!r}: ...}}, or register it with @kgraph.saving.register_keras_serializable()"
+        )
     raise ArgumentError(f"unknown {kind} {name!r}; {hint}")
 
 

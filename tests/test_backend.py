@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -158,6 +159,60 @@ def test_functions_compute_what_numpy_does(call: Callable[..., Any], given: tupl
         np.testing.assert_allclose(have, wanted, rtol=2e-5, atol=2e-6)
 
 
+KERNEL = RANDOM.normal(size=(2, 3, 5, 4)).astype(np.float32)
+SMALL = RANDOM.normal(size=(3, 5, 4)).astype(np.float32)
+CUBE = RANDOM.normal(size=(2, 2, 2, 2, 3)).astype(np.float32)
+TURNED = RANDOM.normal(size=(3, 3, 2, 5)).astype(np.float32)
+
+WINDOWS: list[Case] = [
+    ("conv1d", lambda x, k: K.conv1d(x, k, 2, "same"), (X, SMALL), keras.ops.conv(X, SMALL, 2, "same")),
+    (
+        "conv1d causal",
+        lambda x, k: K.conv1d(x, k, 1, "causal", None, 2),
+        (X, SMALL),
+        keras.ops.conv(np.pad(X, ((0, 0), (4, 0), (0, 0))), SMALL, 1, "valid", None, 2),
+    ),
+    ("conv2d", lambda x, k: K.conv2d(x, k), (IMAGES, KERNEL), keras.ops.conv(IMAGES, KERNEL)),
+    ("conv3d", lambda x, k: K.conv3d(x, k), (VOLUMES, CUBE), keras.ops.conv(VOLUMES, CUBE)),
+    (
+        "conv2d_transpose",
+        lambda x, k: K.conv2d_transpose(x, k, (None, 6, 8, 2), (2, 2), "same"),
+        (IMAGES, TURNED),
+        keras.ops.conv_transpose(IMAGES, TURNED, 2, "same"),
+    ),
+    (
+        "depthwise_conv2d",
+        lambda x, k: K.depthwise_conv2d(x, k, padding="same"),
+        (IMAGES, KERNEL),
+        keras.ops.depthwise_conv(IMAGES, KERNEL, padding="same"),
+    ),
+    (
+        "separable_conv2d",
+        lambda x, k, p: K.separable_conv2d(x, k, p),
+        (IMAGES, KERNEL, np.ones((1, 1, 20, 2), np.float32)),
+        keras.ops.separable_conv(IMAGES, KERNEL, np.ones((1, 1, 20, 2), np.float32)),
+    ),
+    ("pool2d", lambda x: K.pool2d(x, (2, 2)), (IMAGES,), keras.ops.max_pool(IMAGES, 2, 1)),
+    (
+        "pool3d",
+        lambda x: K.pool3d(x, (2, 2, 2), (1, 1, 1), "same", pool_mode="avg"),
+        (VOLUMES,),
+        keras.ops.average_pool(VOLUMES, 2, 1, "same"),
+    ),
+    ("map_fn", lambda x: K.map_fn(K.sum, x), (X,), X.sum((1, 2))),
+    ("map_fn dtype", lambda x: K.map_fn(K.argmax, x, dtype="float32"), (M,), M.argmax(1).astype(np.float32)),
+    ("foldl", lambda x: K.foldl(lambda found, one: found - one, x), (M,), M[0] - M[1] - M[2]),
+    ("foldr", lambda x: K.foldr(lambda found, one: found - one, x), (M,), M[2] - M[1] - M[0]),
+    ("fold from", lambda x: K.foldl(lambda a, b: a * b, x, K.ones((4,))), (M,), M.prod(0)),
+    ("in_top_k", lambda p, t: K.in_top_k(p, t, 1), (M, I), M.argmax(1) == I),
+]
+
+
+@pytest.mark.parametrize(("call", "given", "wanted"), [row[1:] for row in WINDOWS], ids=[row[0] for row in WINDOWS])
+def test_windows_are_those_of_keras(call: Callable[..., Any], given: tuple[Any, ...], wanted: Any) -> None:
+    test_functions_compute_what_numpy_does(call, given, np.asarray(wanted))
+
+
 def test_creation() -> None:
     assert K.zeros((2, 3)).shape == (2, 3) and K.ones((2,), "int32").dtype == np.int32
     assert K.eye(3).tolist() == np.eye(3).tolist() and K.eye((2, 3)).shape == (2, 3)
@@ -218,6 +273,10 @@ def test_what_does_not_fit_is_refused() -> None:
         K.spatial_2d_padding(X)
     with pytest.raises(ShapeError, match="condition"):
         K.switch(X > 0, M, M)
+    with pytest.raises(ArgumentError, match="pool_mode must be max or avg"):
+        K.pool2d(IMAGES, 2, pool_mode="mean")
+    with pytest.raises(ShapeError, match=r"axis 1 of .* becomes 5 to 6, and output_shape wants 9"):
+        K.conv2d_transpose(IMAGES, TURNED, (2, 9, 8, 2), 2, "same")
 
 
 def test_every_public_name_is_there() -> None:

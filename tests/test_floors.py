@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 # The two sides of a | do not know each other.
 TABLE = """
     9  __init__  __main__  cli  locate  bench
-    8  models  training  callbacks  saving  utils
+    8  models  training  callbacks  saving  utils  mixed_precision  preprocessing
     7  executable
     6  codegen
     5  layers  initializers  losses  metrics  optimizers  activations  |  passes  gradients

@@ -1,8 +1,10 @@
 """The backend module of Keras 2, `from kgraph import backend as K`: its names and arguments, over `kgraph.ops`.
 
-There are no placeholders and no learning phase: whether a layer trains is an argument of its call. What needs windows
-(conv2d, pool2d) or loops over time (rnn) is in `kgraph.ops` and `kgraph.layers`.
+There are no placeholders and no learning phase: whether a layer trains is an argument of its call. Loops over time
+(rnn) are `kgraph.ops.scan` and `kgraph.layers.RNN`.
 """
+
+from typing import Any
 
 from kgraph.backend.computing import (
     batch_normalization,
@@ -72,6 +74,20 @@ from kgraph.backend.state import (
     zeros,
     zeros_like,
 )  # fmt: skip
+from kgraph.backend.windows import (
+    conv1d,
+    conv2d,
+    conv2d_transpose,
+    conv3d,
+    depthwise_conv2d,
+    foldl,
+    foldr,
+    in_top_k,
+    map_fn,
+    pool2d,
+    pool3d,
+    separable_conv2d,
+)
 from kgraph.config import (
     epsilon,
     floatx,
@@ -81,6 +97,7 @@ from kgraph.config import (
     set_image_data_format,
 )  # fmt: skip
 from kgraph.layers.naming import name_scope
+from kgraph.missing import missing
 from kgraph.ops import (
     abs,
     all,
@@ -134,17 +151,22 @@ from kgraph.ops import (
 __all__ = [
     "abs", "all", "any", "arange", "argmax", "argmin", "batch_dot", "batch_flatten", "batch_get_value",
     "batch_normalization", "batch_set_value", "bias_add", "binary_crossentropy", "cast", "cast_to_floatx",
-    "categorical_crossentropy", "clear_session", "clip", "concatenate", "constant", "convert_to_numpy",
-    "convert_to_tensor", "cos", "count_params", "cumprod", "cumsum", "dot", "dropout", "dtype", "elu", "epsilon",
-    "equal", "eval", "exp", "expand_dims", "eye", "flatten", "floatx", "gather", "get_value", "greater",
-    "greater_equal", "hard_sigmoid", "image_data_format", "int_shape", "is_keras_tensor", "is_sparse", "is_tensor",
-    "l2_normalize", "less", "less_equal", "log", "logsumexp", "max", "maximum", "mean", "min", "minimum",
-    "moving_average_update", "name_scope", "ndim", "not_equal", "one_hot", "ones", "ones_like",
-    "permute_dimensions", "pow", "prod", "random_bernoulli", "random_normal", "random_normal_variable",
-    "random_uniform", "random_uniform_variable", "relu", "repeat", "repeat_elements", "reset_uids", "reshape",
-    "resize_volumes", "reverse", "round", "set_epsilon", "set_floatx", "set_image_data_format", "set_value",
-    "shape", "sigmoid", "sign", "sin", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy",
-    "spatial_2d_padding", "spatial_3d_padding", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "sum",
-    "switch", "tanh", "temporal_padding", "tile", "to_dense", "transpose", "truncated_normal", "update",
-    "update_add", "update_sub", "var", "variable", "zeros", "zeros_like",
+    "categorical_crossentropy", "clear_session", "clip", "concatenate", "constant", "conv1d", "conv2d",
+    "conv2d_transpose", "conv3d", "convert_to_numpy", "convert_to_tensor", "cos", "count_params", "cumprod", "cumsum",
+    "depthwise_conv2d", "dot", "dropout", "dtype", "elu", "epsilon", "equal", "eval", "exp", "expand_dims", "eye",
+    "flatten", "floatx", "foldl", "foldr", "gather", "get_value", "greater", "greater_equal", "hard_sigmoid",
+    "image_data_format", "in_top_k", "int_shape", "is_keras_tensor", "is_sparse", "is_tensor", "l2_normalize", "less",
+    "less_equal", "log", "logsumexp", "map_fn", "max", "maximum", "mean", "min", "minimum", "moving_average_update",
+    "name_scope", "ndim", "not_equal", "one_hot", "ones", "ones_like", "permute_dimensions", "pool2d", "pool3d", "pow",
+    "prod", "random_bernoulli", "random_normal", "random_normal_variable", "random_uniform", "random_uniform_variable",
+    "relu", "repeat", "repeat_elements", "reset_uids", "reshape", "resize_volumes", "reverse", "round",
+    "separable_conv2d", "set_epsilon", "set_floatx", "set_image_data_format", "set_value", "shape", "sigmoid", "sign",
+    "sin", "softmax", "softplus", "softsign", "sparse_categorical_crossentropy", "spatial_2d_padding",
+    "spatial_3d_padding", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "sum", "switch", "tanh",
+    "temporal_padding", "tile", "to_dense", "transpose", "truncated_normal", "update", "update_add", "update_sub",
+    "var", "variable", "zeros", "zeros_like",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    raise missing("backend", name)

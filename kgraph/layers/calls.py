@@ -18,8 +18,8 @@ from kgraph.graph.ir import Graph
 from kgraph.graph.op import FUNCTIONS
 from kgraph.graph.sizes import N
 from kgraph.graph.types import TensorType, is_float, standard_dtype, type_of
+from kgraph.layers.masks import Entering, carrying, masks_after
 from kgraph.layers.masks import find_masks as find_masks
-from kgraph.layers.masks import masks_after
 from kgraph.layers.naming import name_scope
 from kgraph.tracing.recording import Recorder, recorded, recorder
 from kgraph.tracing.trace import (
@@ -252,11 +252,13 @@ def compute_call(layer: Any, arguments: Arguments, told: Callable[[Body], None] 
     batch = next((array.shape[0] for array in arrays if array.shape), None)
     keep = recorder()
     batch = batch if keep is None else None
-    body = trace_call(layer, arguments, lambda value: symbol_input("x", array_type(value, batch)))
-    values = [np.asarray(source) for source in body.sources]
-    found, _ = evaluate(body.graph, values)
-    rest = iter(found if keep is None else kept(layer, body, found, keep))
-    flat = [None if leaf is None else next(rest) for leaf in tree.flatten(body.outputs)]
+    entering = Entering(lambda value: array_type(value, batch))
+    body = trace_call(layer, arguments, entering)
+    sources = [entering.array(source) for source in body.sources]
+    found, _ = evaluate(body.graph, [np.asarray(source) for source in sources])
+    rest = iter(found if keep is None else kept(layer, body, sources, found, keep))
+    pairs = zip(tree.flatten(body.outputs), body.masks, strict=True)
+    flat = [None if leaf is None else carrying(next(rest), entering.mask(found, mask)) for leaf, mask in pairs]
     for variable, value in zip(body.updates, rest, strict=False):
         variable.write(value)
     layer.keep_losses([next(rest) for _ in range(body.losses)])
@@ -265,13 +267,13 @@ def compute_call(layer: Any, arguments: Arguments, told: Callable[[Body], None] 
     return tree.pack_sequence_as(body.outputs, flat)
 
 
-def kept(layer: Any, body: Body, values: Sequence[Any], keep: Recorder) -> list[Any]:
+def kept(layer: Any, body: Body, sources: Sequence[Any], values: Sequence[Any], keep: Recorder) -> list[Any]:
     """The results of a call, recorded. State that the call changes counts as what it was before."""
     params = [node.attrs["variable"] for node in body.graph.params()]
     before = [
         constant(one.numpy()) if any(one is changed for changed in body.updates) else one.as_param() for one in params
     ]
-    symbols = results_of(layer, body, [keep.symbol(source) for source in body.sources], before)
+    symbols = results_of(layer, body, [keep.symbol(source) for source in sources], before)
     return [recorded(np.asarray(value), symbol) for value, symbol in zip(values, symbols, strict=True)]
 
 
@@ -308,7 +310,7 @@ def trace_call(layer: Any, arguments: Arguments, outside: Callable[[Any], Symbol
     with name_scope(layer.name, layer), tracing(layer.name, arguments.training) as found:
         found.autocast = layer.autocast_dtype(found.autocast)
         try:
-            result = layer.call(*bound.args, **bound.kwargs)
+            result = something(layer, layer.call(*bound.args, **bound.kwargs))
             outputs = tree.map_structure(lambda leaf: None if leaf is None else as_symbol(leaf), result)
             found.losses += activity_losses(layer, outputs)
             output_masks = masks_after(layer, entered, outputs)
@@ -316,6 +318,13 @@ def trace_call(layer: Any, arguments: Arguments, outside: Callable[[Any], Symbol
             name_the_layer(error, layer, inputs)
             raise
     return close(layer, outputs, output_masks, found, inputs, list(masks.values()))
+
+
+def something(layer: Any, result: Any) -> Any:
+    """What `call` returned. DTypeError where that holds no tensor at all, as after a forgotten return."""
+    if all(leaf is None for leaf in tree.flatten(result)):
+        raise DTypeError(f"`call` of layer {layer.name!r} ({type(layer).__name__}) returned {result!r}, and no tensor")
+    return result
 
 
 def close(

@@ -55,8 +55,8 @@ class Heads(Layer):
             for weight in ("kernel", "bias")
             for what in ("initializer", "regularizer", "constraint")
         }
-        for name, one in how.items():
-            how[name] = one.clone() if isinstance(one, initializers.Initializer) else one
+        for option, one in how.items():
+            how[option] = one.clone() if isinstance(one, initializers.Initializer) else one
         return EinsumDense(
             equation,
             shape,

@@ -162,7 +162,7 @@ class Layer(Owner, Operation):
             name = name or naming.automatic_name("variable")
             penalty, limit = regularizers.get(regularizer), constraints.get(constraint)
             variable = Variable(fill, shape, known, trainable, name, penalty, limit, **options)
-            variable.path = naming.path_of(name)
+            variable.path, variable.given_label = naming.path_of(name), naming.label_of(name)
         self._track(variable)
         return variable
 

@@ -3,16 +3,75 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from kgraph import tree
-from kgraph.tracing.trace import Symbol, as_symbol
+from kgraph.graph.types import TensorType
+from kgraph.tracing.recording import Recorded
+from kgraph.tracing.trace import Symbol, as_symbol, symbol_input, with_mask
+
+
+class Masked(np.ndarray):
+    """An array that carries a mask, as layers return it. What numpy computes from it is an array without."""
+
+    mask: Any = None
+
+    @property
+    def _keras_mask(self) -> Any:
+        return self.mask
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        plain = np.asarray(array)
+        return plain[()] if return_scalar else plain
+
+    def __repr__(self) -> str:
+        return repr(self.view(np.ndarray))
+
+    def __reduce__(self) -> Any:
+        return self.view(np.ndarray).__reduce__()
+
+
+def carrying(array: np.ndarray, mask: Any) -> np.ndarray:
+    """The array with this mask, if there is one."""
+    if mask is None:
+        return array
+    made: Any = array if isinstance(array, Recorded) else array.view(Masked)
+    made.mask = mask
+    return made
+
+
+class Entering:
+    """Makes symbols for the arrays of a call, and for the masks that these carry."""
+
+    def __init__(self, type_of: Callable[[Any], TensorType]) -> None:
+        self.type_of = type_of
+        self.masks: dict[int, tuple[Symbol, Any]] = {}  # by the mask's identity
+        self.arrays: dict[int, Any] = {}  # masks, by their symbol's number
+
+    def __call__(self, value: Any) -> Symbol:
+        symbol, mask = symbol_input("x", self.type_of(value)), mask_of(value)
+        if mask is None:
+            return symbol
+        if id(mask) not in self.masks:
+            made = symbol_input("mask", self.type_of(mask))
+            self.masks[id(mask)], self.arrays[made.serial] = (made, mask), mask
+        return with_mask(symbol, self.masks[id(mask)][0])
+
+    def array(self, source: Any) -> Any:
+        """The value that a symbol in the call stands for."""
+        return self.arrays[source.serial] if isinstance(source, Symbol) else source
+
+    def mask(self, found: Sequence[Any], mask: Any) -> Any:
+        """The mask of an output: none, one of the results found, or one of those that came in."""
+        return None if mask is None else found[mask] if isinstance(mask, int) else np.asarray(self.array(mask))
 
 
 def mask_of(value: Any) -> Any:
     """The mask a tensor carries, or None."""
-    return getattr(value, "mask", None) if isinstance(value, Symbol) else None
+    return getattr(value, "mask", None) if isinstance(value, (Symbol, Masked, Recorded)) else None
 
 
 def masks_of(value: Any) -> Any:

@@ -63,3 +63,11 @@ def outermost() -> Iterator[None]:
 def path_of(name: str) -> str:
     """The path of a weight created here: scopes and name, joined by slashes."""
     return "/".join([*(scope for scope, _ in _scopes.get() if scope), name])
+
+
+def label_of(name: str) -> str:
+    """What graphs call a weight created here: its path, which begins anew inside of a stack of layers."""
+    inner: list[str] = []
+    for scope, caller in _scopes.get():
+        inner = [] if getattr(caller, "is_stack", False) else [*inner, scope]
+    return ".".join([*filter(None, inner), name])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kgraph.errors import GraphError, ShapeError
+from kgraph.errors import ArgumentError, GraphError, ShapeError
 from kgraph.layers.tracking import watched
 from kgraph.tracing.trace import Symbol
 from kgraph.tracing.variable import Variable
@@ -66,6 +66,17 @@ class Owner:
         if name not in INTERNAL and not isinstance(inherited, property):
             value = watched(value, self._track)
         super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Of a layer that is not built, say so: `kernel` is there when it is."""
+            if name.startswith("_") or hasattr(type(self), name) or self.__dict__.get("built", True):
+                return self.__getattribute__(name)
+            raise AttributeError(
+                f"{type(self).__name__} {self.__dict__.get('_name')!r} has no attribute {name!r}, and no weights yet: "
+                "it is built by its first call, or by layer.build(shape)"
+            )
 
     def __delattr__(self, name: str) -> None:
         note_change()
@@ -169,6 +180,8 @@ class Owner:
 
     def set_weights(self, weights: Iterable[Any]) -> None:
         """Take these values, in the order of `weights`. ShapeError before anything is written if they do not fit."""
+        if not isinstance(weights, Iterable):
+            raise ArgumentError(f"layer {self._name!r}: set_weights wants a list of arrays, not {weights!r:.60}")
         values, own = [np.asarray(value) for value in weights], self.weights
         if len(values) != len(own):
             raise ShapeError(f"layer {self._name!r} has {len(own)} weights and was given {len(values)} values")

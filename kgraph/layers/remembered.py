@@ -16,6 +16,7 @@ from kgraph import config, tree
 from kgraph.graph.prepared import Prepared
 from kgraph.layers import calls
 from kgraph.layers.calls import Body
+from kgraph.layers.masks import carrying
 from kgraph.layers.owner import Owner, changes
 from kgraph.tracing.scope import active, stands
 from kgraph.tracing.trace import Symbol, keeping
@@ -67,7 +68,8 @@ class Program:
         self.layers, self.updates, self.losses = layers, body.updates, body.losses
         self.prepared = Prepared(body.graph, [np.shape(source) for source in body.sources])
         self.is_single = not tree.is_nested(body.outputs)
-        self.is_plain = self.is_single and not body.updates and not body.losses
+        self.masks = body.masks  # of inputs without masks: none, or a position among the results
+        self.is_plain = self.is_single and not body.updates and not body.losses and body.masks == [None]
         self.structure = tree.map_structure(lambda _: 0, body.outputs)
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> Any:
@@ -78,7 +80,7 @@ class Program:
         if self.is_plain:
             return found[0]
         rest = iter(found)
-        flat = [next(rest) for _ in tree.flatten(self.structure)]
+        flat = [carrying(next(rest), None if mask is None else found[mask]) for mask in self.masks]
         for variable, value in zip(self.updates, rest, strict=False):
             variable.write(value)
         self.layers[0]._losses.extend(next(rest) for _ in range(self.losses))

@@ -29,6 +29,8 @@ def clone_model(
     """
     if options:
         raise ArgumentError(f"clone_model does not know {', '.join(sorted(options))}")
+    if not isinstance(model, Layer):
+        raise ArgumentError(f"clone_model wants a model, not {model!r:.60}")
     clone = clone_function or copy_of
     if isinstance(model, Sequential) and type(model).__init__ is Sequential.__init__:
         return clone_stack(model, input_tensors, clone)

@@ -32,6 +32,7 @@ class Sequential(Model):
     _input_dtype: str | None
     _locks = False
     builds_in_call = False
+    is_stack = True
 
     def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
         super().__init__(trainable=trainable, name=name)
@@ -43,6 +44,8 @@ class Sequential(Model):
         keep(self, "_values", [])
         keep(self, "_functional", None)
         keep(self, "_input_dtype", None)
+        if isinstance(layers, Layer):
+            raise ArgumentError(f"a Sequential model is given a list of layers, and not {layers!r:.80} itself")
         for layer in layers or ():
             self.add(layer)
 
@@ -104,7 +107,7 @@ class Sequential(Model):
     def _extend(self, layer: Layer) -> None:
         assert self._bottom is not None
         below = self._values[-1] if self._values else self._bottom.output
-        with suspended(), naming.outermost():
+        with suspended(), naming.name_scope(self.name, self):
             self._values.append(layer(below))
         self._renew()
 

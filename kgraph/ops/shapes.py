@@ -35,7 +35,12 @@ def many_axes(axes: Any, rank: int) -> tuple[int, ...]:
 
 def dims(shape: Any) -> Shape:
     """A shape given as a number, a size, or a sequence of them."""
-    listed = [shape] if isinstance(shape, (int, np.integer, Size)) else shape
+    listed = [shape] if isinstance(shape, (int, np.integer, Size)) else tuple(shape)
+    if any(dim is None for dim in listed):
+        raise ShapeError(
+            f"a size of {listed} is None, which says that it is known only at the call: "
+            "take shapes to compute with from ops.shape(x), not from x.shape"
+        )
     return tuple(dim if isinstance(dim, Size) else int(dim) for dim in listed)
 
 

@@ -73,7 +73,8 @@ class Optimizer(State):
         if unknown.pop("decay", None) is not None:
             warnings.warn("optimizers ignore `decay`; give a schedule as learning_rate instead", stacklevel=3)
         if unknown:
-            raise ArgumentError(f"{type(self).__name__} does not know the arguments {', '.join(unknown)}")
+            older = "; what older programs call lr is learning_rate" if "lr" in unknown else ""
+            raise ArgumentError(f"{type(self).__name__} does not know the arguments {', '.join(unknown)}{older}")
         self.name = name or automatic_name(type(self).__name__)
         self.weight_decay, self.loss_scale_factor = weight_decay, loss_scale_factor
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm

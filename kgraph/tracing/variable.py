@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from kgraph.graph.op import FUNCTIONS
 from kgraph.graph.types import HALF, TensorType, is_float, numpy_dtype, standard_dtype
 from kgraph.tracing.recording import recorded, recorder
 from kgraph.tracing.scope import stands
-from kgraph.tracing.trace import Operators, Symbol, active, as_symbol, is_symbolic
+from kgraph.tracing.trace import INSTEAD_OF_PYTHON, Operators, Symbol, active, as_symbol, is_symbolic, numbers_of
 
 _numbers = count()
 _writing = threading.RLock()
@@ -54,6 +55,7 @@ class Variable(Operators):
         self.trainable = trainable
         self.name = name or f"variable_{next(_numbers)}"
         self.path = self.name
+        self.given_label = ""
         self._version = np.zeros(1, np.int64)
         self._symbol: Symbol | None = None
         self.regularizer, self.constraint, self.autocast = regularizer, constraint, autocast
@@ -183,7 +185,7 @@ class Variable(Operators):
     @property
     def label(self) -> str:
         """What graphs call it: hidden.kernel, beside hidden/einsum, which is a value of the layer's call."""
-        return self.path.replace("/", ".")
+        return self.given_label or self.path.replace("/", ".")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         self._needs_numbers()
@@ -204,7 +206,21 @@ class Variable(Operators):
                 "the variable itself, by operators and kgraph.ops"
             )
 
+    def __bool__(self) -> bool:
+        raise NotTracedError(
+            f"variable {self.path} is no condition: Python cannot branch on it in a traced call. {INSTEAD_OF_PYTHON}; "
+            "outside of calls, compare variable.numpy()"
+        )
+
+    def __index__(self) -> int:
+        self._needs_numbers()
+        return operator.index(self.numbers.item() if self.ndim == 0 else self.numbers)
+
     def __len__(self) -> int:
+        if not self.shape:
+            raise ShapeError(
+                f"variable {self.path} is a single number, so it has no length and no elements to go through"
+            )
         return len(self._value)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -237,7 +253,7 @@ def initial_value(initializer: Any, shape: tuple[int, ...] | None, dtype: Any) -
         name = standard_dtype(dtype)
         spend(shape, numpy_dtype(name).itemsize)
         return initializer(tuple(shape), dtype=name), name
-    value = np.asarray(initializer)
+    value = numbers_of(initializer)
     if shape is not None and tuple(shape) != value.shape:
         raise ShapeError(f"the initial value has shape {value.shape}, the variable {tuple(shape)}")
     has_dtype = isinstance(initializer, (np.ndarray, np.generic)) or value.dtype.kind in "b"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kgraph import losses, ops, tree
-from kgraph.errors import ArgumentError
+from kgraph.errors import ArgumentError, KGraphError
 from kgraph.losses.loss import FunctionLoss, Loss
 from kgraph.metrics import Mean
 from kgraph.training.guess import named_by_target
@@ -43,7 +43,7 @@ class CompiledLoss:
             self._build(outputs, wanted, targets, predictions)
         total: Any = None
         for place, loss, weight, mean in self._parts or ():
-            value = loss(targets[place], predictions[place], sample_weight=weights[place])
+            value = lost(loss, outputs.names[place], targets[place], predictions[place], weights[place])
             if mean is not None:
                 mean.update_state(value, sample_weight=ops.shape(predictions[place])[0])
             value = value if weight is None else value * weight
@@ -88,6 +88,17 @@ class CompiledLoss:
         if isinstance(outputs.structure, Mapping) and isinstance(self.loss, Mapping):
             order = [f"{name}_loss" for name in self.loss]  # of a dict of outputs, that in which the losses are given
             self.metrics.sort(key=lambda mean: order.index(mean.name))
+
+
+def lost(loss: Loss, name: str, y_true: Any, y_pred: Any, weight: Any) -> Any:
+    """The loss of one output. What is wrong with it is told with the name and the shapes."""
+    try:
+        return loss(y_true, y_pred, sample_weight=weight)
+    except KGraphError as error:
+        shapes = [tuple(one.shape) for one in (y_true, y_pred) if hasattr(one, "shape")]
+        if len(shapes) == 2:
+            error.add_note(f"  in   the loss of output {name!r}: y has shape {shapes[0]}, the output {shapes[1]}")
+        raise
 
 
 def get_loss(identifier: Any, y_true: Any, y_pred: Any) -> Loss:

@@ -48,7 +48,10 @@ def as_tensor(value: Any, what: str = "x") -> np.ndarray:
         value = value.detach().cpu()
     if hasattr(value, "to_numpy"):
         value = value.to_numpy()
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(f"{what} is no array: {error}; rows of different lengths want utils.pad_sequences") from None
     if array.dtype.kind == "f":
         return np.ascontiguousarray(array, numpy_dtype(config.floatx())).reshape(array.shape)
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8:

@@ -56,6 +56,9 @@ def fit(
     for one in (given, validation):
         if one is not None:
             check_data(self, one)
+    for name, number in (("epochs", epochs), ("initial_epoch", initial_epoch)):
+        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
+            raise ArgumentError(f"{name} is an integer from 0 on, not {number!r}")
     steps = steps_of(given, steps_per_epoch)
     measured = validation, validation_steps, validation_freq
     self.stop_training = False
@@ -187,7 +190,13 @@ def as_logs(found: Any) -> dict[str, float]:
     """What a step returned, as numbers by name. ArgumentError unless it is a dict."""
     if not isinstance(found, Mapping):
         raise ArgumentError(f"train_step and test_step return a dict of metrics, not a {type(found).__name__}")
-    return {name: float(np.mean(value)) for name, value in found.items() if value is not None}
+    return {name: as_log(value) for name, value in found.items() if value is not None}
+
+
+def as_log(value: Any) -> Any:
+    """A float; of a metric with a number for each class, or such, an array."""
+    array = np.asarray(value)
+    return float(array.item()) if array.size == 1 else array.copy()
 
 
 def in_order(model: Any, logs: Mapping[str, float]) -> Any:

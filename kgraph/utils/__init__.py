@@ -19,6 +19,7 @@ from kgraph.training.data import pack_x_y_sample_weight, unpack_x_y_sample_weigh
 from kgraph.utils.arrays import normalize, pad_sequences, to_categorical
 from kgraph.utils.datasets import PyDataset, Sequence, split_dataset
 from kgraph.utils.session import clear_session, set_random_seed
+from kgraph.utils.windows import timeseries_dataset_from_array
 
 __all__ = [
     "CustomObjectScope",
@@ -40,6 +41,7 @@ __all__ = [
     "set_random_seed",
     "split_dataset",
     "standardize_dtype",
+    "timeseries_dataset_from_array",
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]

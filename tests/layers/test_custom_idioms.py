@@ -664,3 +664,41 @@ def test_masks_given_by_hand_and_calls_of_any_arguments() -> None:
     layer = Anything()
     assert layer(X).shape == (8, 2)
     assert (layer.dtype, layer.variable_dtype, layer.compute_dtype, layer.input_dtype) == ("float32",) * 4
+
+
+def test_a_call_that_returns_nothing_is_told():
+    class Forgetful(kg.layers.Layer):
+        def call(self, x):
+            x * 2
+
+    for given in (kg.Input((3,)), np.ones((2, 3), np.float32)):
+        with pytest.raises(DTypeError, match=r"`call` of layer 'forgetful.*returned None, and no tensor"):
+            Forgetful()(given)
+
+
+def test_set_weights_wants_a_list():
+    with pytest.raises(ArgumentError, match="set_weights wants a list of arrays, not 3"):
+        kg.layers.Dense(2).set_weights(3)
+
+
+def test_weights_of_a_layer_that_is_not_built_are_asked_for_in_vain():
+    with pytest.raises(AttributeError, match=r"Dense 'd' has no attribute 'kernel', and no weights yet.*layer\.build"):
+        kg.layers.Dense(2, name="d").kernel  # noqa: B018
+    with pytest.raises(AttributeError, match="never been called"):
+        kg.layers.Dense(2).output  # noqa: B018
+    layer = kg.layers.Dense(2)
+    layer.build((None, 3))
+    with pytest.raises(AttributeError, match="object has no attribute 'kernl'"):
+        layer.kernl  # noqa: B018
+    assert not hasattr(kg.layers.Dense(2), "kernel")
+
+
+def test_unknown_classes_are_told_with_near_names_or_how_to_make_them_known():
+    with pytest.raises(ArgumentError, match="did you mean 'Dense'"):
+        kg.layers.deserialize({"class_name": "Dnse", "config": {}})
+    with pytest.raises(ArgumentError, match=r"custom_objects=.*'Zzyzx'"):
+        kg.layers.deserialize({"class_name": "Zzyzx", "config": {}})
+    with pytest.raises(ArgumentError, match="lr is learning_rate"):
+        kg.optimizers.Adam(lr=0.1)
+    with pytest.raises(ArgumentError, match="clone_model wants a model, not 3"):
+        kg.models.clone_model(3)

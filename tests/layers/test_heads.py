@@ -39,3 +39,13 @@ def test_projections_begin_with_numbers_of_their_own(name: str) -> None:
 def test_a_seed_makes_them_alike_as_in_keras(name: str) -> None:
     found = [alike(k, name, kernel_initializer=k.initializers.HeNormal(seed=1)) for k in (kg, keras)]
     assert found[0] == found[1] != []
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_weights_have_the_names_that_keras_gives_them(name: str) -> None:
+    layers = [LAYERS[name](k, name="heads") for k in (kg, keras)]
+    for layer in layers:
+        layer.build((1, 4, 6), (1, 4, 6))
+    ours, theirs = ([one.path for one in layer.weights] for layer in layers)
+    assert ours == theirs
+    assert ours[0] == "heads/query/kernel"

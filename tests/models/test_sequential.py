@@ -115,6 +115,26 @@ def test_wrong_layers_are_named() -> None:
         kg.Sequential().build((None, 3))
 
 
+def test_a_single_layer_is_no_list_of_layers() -> None:
+    with pytest.raises(ArgumentError, match="is given a list of layers, and not <Dense"):
+        kg.Sequential(kg.layers.Dense(2))
+
+
 def test_the_graph_of_a_stack(golden: Any) -> None:
     model = kg.Sequential([kg.Input((8,), name="x"), kg.layers.Dense(4, activation="relu"), kg.layers.Dense(2)])
     golden(str(model.graph))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_paths_of_weights_are_those_of_keras(known: bool) -> None:
+    def paths(k: Any) -> list[str]:
+        inside = k.Sequential([k.layers.Dense(3, name="a"), k.layers.Dense(2, name="b")], name="inside")
+        first = [k.Input((4, 8))] if known else []
+        model = k.Sequential(
+            [*first, k.layers.Dense(4, name="c"), k.layers.TimeDistributed(inside, name="d")], name="m"
+        )
+        model.build((None, 4, 8))
+        return [weight.path for weight in model.weights]
+
+    assert paths(kg) == paths(keras)
+    assert paths(kg)[:3] == ["m/c/kernel", "m/c/bias", "m/d/inside/a/kernel"]

@@ -172,13 +172,13 @@ def harmed(tmp_path: Path, change: Callable[[Any], Any]) -> Path:
 
 
 def with_link(store: Any) -> None:
-    del store["model_weights/dense/dense/kernel"]
-    store["model_weights/dense/dense/kernel"] = h5py.ExternalLink("other.h5", "/secret")
+    del store["model_weights/dense/m/dense/kernel"]
+    store["model_weights/dense/m/dense/kernel"] = h5py.ExternalLink("other.h5", "/secret")
 
 
 def with_large(store: Any) -> None:
-    del store["model_weights/dense/dense/kernel"]
-    store.create_dataset("model_weights/dense/dense/kernel", (1 << 20, 1 << 20), "float32", chunks=(1024, 1024))
+    del store["model_weights/dense/m/dense/kernel"]
+    store.create_dataset("model_weights/dense/m/dense/kernel", (1 << 20, 1 << 20), "float32", chunks=(1024, 1024))
 
 
 def with_class(store: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import kgraph as kg
-from kgraph.errors import NotTracedError, ShapeError
+from kgraph.errors import DTypeError, NotTracedError, ShapeError
 
 
 def version_in_memory(variable: kg.Variable) -> int:
@@ -93,3 +93,24 @@ def test_a_traced_call_cannot_take_the_number_of_a_variable(read):
     with pytest.raises(NotTracedError, match="factor is known only at the call"):
         kg.Sequential([kg.Input((2,)), Scaled()])
     assert read(kg.Variable(3.0)) == 3
+
+
+def test_a_variable_is_no_condition():
+    for value in (1.0, [1.0, 2.0]):
+        with pytest.raises(NotTracedError, match="is no condition"):
+            bool(kg.Variable(value, name="gate"))
+
+
+def test_a_single_number_has_no_length_and_an_integer_is_an_index():
+    with pytest.raises(ShapeError, match="variable steps is a single number"):
+        len(kg.Variable(3, name="steps"))
+    assert list(range(kg.Variable(3, dtype="int32"))) == [0, 1, 2]
+    with pytest.raises(TypeError, match="integer"):
+        range(kg.Variable(3.0))
+    assert [float(one) for one in kg.Variable([1.0, 2.0])] == [1, 2]
+
+
+@pytest.mark.parametrize("value", [None, "a"])
+def test_a_variable_begins_with_numbers(value):
+    with pytest.raises(DTypeError, match="is no tensor"):
+        kg.Variable(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 
 import kgraph as kg
@@ -58,3 +59,16 @@ def test_a_metric_may_give_the_value_of_its_variable():
     labels = np.array([0, 1, 2, 3, 0, 1])
     found = model.evaluate(X, labels, batch_size=4, verbose=0, return_dict=True)["ones"]
     assert found == (model.predict(X, verbose=0).argmax(1) == labels).sum()
+
+
+def test_a_metric_with_a_number_for_each_class_is_an_array_in_the_logs_as_in_keras():
+    found = []
+    for k in (kg, keras):
+        model = k.Sequential([k.Input((3,)), k.layers.Dense(2, activation="sigmoid")])
+        model.set_weights([np.array([[1, -1], [-1, 2], [0.5, -0.5]], np.float32), np.zeros(2, np.float32)])
+        model.compile("sgd", "mse", metrics=[k.metrics.F1Score(threshold=0.5)])
+        history = model.fit(X, (Z > 0.5).astype(np.float32), batch_size=4, epochs=2, verbose=0, shuffle=False)
+        found.append([*history.history["f1_score"], model.evaluate(X, (Z > 0.5).astype(np.float32), verbose=0)[1]])
+    ours, theirs = found
+    assert [np.shape(one) for one in ours] == [(2,)] * 3
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)

@@ -175,6 +175,7 @@ def test_bad_data_is_refused_before_anything_is_trained():
         (ArgumentError, "no batch", lambda: model.fit(iter([]), verbose=0)),
         (ArgumentError, "not both", lambda: model.fit(X, Y, class_weight={0: 1}, sample_weight=X[:, 0], verbose=0)),
         (ArgumentError, "steps", lambda: model.fit(X, Y, steps_per_epoch=0, verbose=0)),
+        (ArgumentError, "epochs is an integer", lambda: model.fit(X, Y, epochs="3", verbose=0)),
         (ArgumentError, "x is None", lambda: model.fit(verbose=0)),
         (TypeError, "numbers", lambda: model.fit(np.array([["a"] * 4] * 50), Y, verbose=0)),
     ]
@@ -269,3 +270,15 @@ def test_an_executable_made_before_sees_what_was_trained():
     model.fit(X, Y, epochs=2, verbose=0)
     assert not np.allclose(before, f(X))
     np.testing.assert_allclose(f(X), model.predict(X, batch_size=50, verbose=0), rtol=1e-6)
+
+
+def test_a_loss_says_which_output_does_not_fit_its_target():
+    with pytest.raises(ValueError, match="do not broadcast") as caught:
+        line().fit(X, np.concatenate([Y] * 3, axis=1), verbose=0)
+    assert "loss of output" in caught.value.__notes__[-1]
+    assert "y has shape" in caught.value.__notes__[-1]
+
+
+def test_rows_of_different_lengths_are_no_data():
+    with pytest.raises(ShapeError, match=r"x is no array.*pad_sequences"):
+        line().predict([[1, 2, 3, 4], [1, 2]], verbose=0)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import kgraph as kg
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.utils import PyDataset, Sequence, split_dataset
+from kgraph.utils import PyDataset, Sequence, split_dataset, timeseries_dataset_from_array
 
 X, Y = np.arange(20).reshape(10, 2), np.arange(10)
 
@@ -111,3 +112,57 @@ def test_a_dataset_may_have_no_end_and_must_say_what_it_has() -> None:
         list(PyDataset())
     with pytest.raises(NotImplementedError, match="must define __getitem__"):
         PyDataset()[0]
+
+
+SERIES = np.arange(24.0).reshape(12, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "firsts", "step"),
+    [
+        ({}, range(10), 1),
+        ({"sequence_stride": 3}, [0, 3, 6, 9], 1),
+        ({"sampling_rate": 2}, range(8), 2),
+        ({"start_index": 2, "end_index": 9}, [2, 3, 4, 5, 6], 1),
+    ],
+)
+def test_windows_of_a_series_come_in_batches_with_their_targets(options: Any, firsts: Any, step: int) -> None:
+    dataset = timeseries_dataset_from_array(SERIES, Y, 3, batch_size=4, **options)
+    x, y = (np.concatenate(parts) for parts in zip(*dataset, strict=True))
+    assert [len(batch[1]) for batch in dataset][:-1] == [4] * (len(dataset) - 1)
+    np.testing.assert_array_equal(y, Y[list(firsts)])
+    np.testing.assert_array_equal(x, np.stack([SERIES[first : first + 3 * step : step] for first in firsts]))
+
+
+def test_windows_without_targets_one_by_one_and_mixed() -> None:
+    single = timeseries_dataset_from_array(SERIES, None, 5, batch_size=None)
+    assert [window.shape for window in single] == [(5, 2)] * 8
+    mixed = timeseries_dataset_from_array(SERIES, None, 5, shuffle=True, seed=1)
+    starts = [int(window[0, 0]) // 2 for window in mixed[0]]
+    assert starts != sorted(starts) and sorted(starts) == list(range(8))
+
+
+def test_windows_are_data_for_fit() -> None:
+    model = kg.Sequential([kg.Input((3, 2)), kg.layers.Flatten(), kg.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    dataset = timeseries_dataset_from_array(SERIES / 24, Y[:, None] / 10, 3, batch_size=4)
+    assert len(model.fit(dataset, epochs=2, verbose=0).history["loss"]) == 2
+    assert model.predict(dataset, verbose=0).shape == (10, 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sequence_length": 0},
+        {"sequence_length": 13},
+        {"sampling_rate": 0},
+        {"sequence_stride": 12},
+        {"batch_size": 0},
+        {"start_index": 12},
+        {"start_index": 5, "end_index": 5},
+        {"sequence_length": 7, "sampling_rate": 2},
+    ],
+)
+def test_windows_that_do_not_fit_the_series_are_refused(options: Any) -> None:
+    with pytest.raises(ArgumentError, match="|".join([*options, "no window"])):
+        timeseries_dataset_from_array(SERIES, None, **{"sequence_length": 3, **options})

@@ -15,7 +15,7 @@ from kgraph.graph.op import OPS
 # Units of the last place that a function may be off. A row without a limit is judged with the others, loosely.
 LIMITS = {
     "exp": 1.2, "expm1": 1.6, "log": 1, "log1p": 1.6, "sigmoid": 3, "softplus": 2, "tanh": 3, "erf": 1.3, "erfinv": 2.5,
-    "sin": 0.6, "cos": 0.6, "tan": 1.6, "arcsin": 1.8, "arccos": 1.6, "arctan": 1.7, "sinh": 1.8, "cosh": 1.6,
+    "sin": 0.6, "cos": 0.6, "tan": 1.6, "arcsin": 1.8, "arccos": 1.6, "arctan": 1.7, "sinh": 1.8, "cosh": 1.7,
     "arcsinh": 0.6, "arccosh": 0.6, "arctanh": 0.6, "rsqrt": 1.5, "sqrt": 0.5, "reciprocal": 0.5,
 }  # fmt: skip
 OF_PAIRS = {"power": 0.7, "arctan2": 1.8, "divide": 0.5}
