@@ -89,7 +89,9 @@ def test_python_cannot_read_a_symbol(name):
         read(kg.Input((3,)))
 
 
-@pytest.mark.parametrize("value", [None, "a", ["a", "b"], [[1, 2], [3]], object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [None, "a", ["a", "b"], [[1, 2], [3]], object()], ids=lambda value: type(value).__name__
+)
 @pytest.mark.parametrize("x", [kg.Input((3,)), X], ids=["symbol", "array"])
 def test_what_has_no_numbers_is_no_tensor(x, value):
     with pytest.raises(DTypeError, match=f"a {type(value).__name__} is no tensor"):
