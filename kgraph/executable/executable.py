@@ -14,6 +14,7 @@ from weakref import WeakSet
 import numpy as np
 
 from kgraph import tree
+from kgraph.codegen.cpu import library
 from kgraph.codegen.targets import program_for
 from kgraph.config import MOST_THREADS
 from kgraph.errors import ArgumentError
@@ -276,7 +277,7 @@ class Executable:
         """
         if self.options.target != "cpu" or self.options.lower_only:
             raise ArgumentError('f.export writes machine code of the CPU: compile with target="cpu", lower_only=False')
-        return self._forward().program.export(path, self.definition.names)
+        return library.export(self._forward().program, path, self.definition.names)
 
     def _values(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
         """One value for each input, however they were given."""

@@ -13,6 +13,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from kgraph.codegen.native import emit
+
 I64 = ir.IntType(64)
 
 
@@ -110,9 +112,7 @@ def settled(context: Any, value: Any) -> Any:
 
     def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         bits = ir.IntType(value.bitwidth)  # LLVM's own `freeze` would take back the promise instead
-        number = builder.bitcast(values[0], bits)
-        number = builder.asm(ir.FunctionType(bits, [bits]), "", "=r,0", [number], False)
-        return builder.bitcast(number, values[0].type)
+        return builder.bitcast(emit.opaque(builder, builder.bitcast(values[0], bits)), values[0].type)
 
     return value(value), build
 

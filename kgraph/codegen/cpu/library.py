@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kgraph.codegen.cpu import jit
+from kgraph.codegen.cpu.program import Program
 from kgraph.codegen.native.header import Border, border, header, identifier
 from kgraph.codegen.native.host import host
 from kgraph.codegen.native.library import ALIGNMENT, Arena, Blueprint, Weight, library_ir
@@ -23,9 +24,6 @@ from kgraph.errors import ArgumentError, SavingError
 from kgraph.graph.ir import Graph
 from kgraph.graph.sizes import Dim, axes_of, resolve
 from kgraph.graph.types import TensorType
-
-if TYPE_CHECKING:
-    from kgraph.codegen.cpu.program import Program
 
 MOST_BYTES = 1 << 30  # of weights: machine code reaches 2 GB
 _KERNEL = 1 << 62  # code words from here on are kernels' numbers: no slot, count or grain is as large

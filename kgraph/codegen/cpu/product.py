@@ -42,8 +42,7 @@ def by_element(text: Source, schedule: Product, width: int) -> None:
 def even_block(extent: Dim, block: int, rows: int) -> Dim:
     """How many rows each block has, where all get about as many: not more than `block`, and whole tiles."""
     count = strips(extent, block)
-    each = (extent + count - 1) // count if count != 0 else block
-    return strips(each, rows) * rows
+    return strips(strips(extent, count) if count != 0 else block, rows) * rows
 
 
 def finished_panel(text: Source, schedule: Product, width: int, rows: int, left_row: str) -> None:

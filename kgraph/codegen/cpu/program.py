@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kgraph import config
 from kgraph.codegen.cpu import jit, printer
-from kgraph.codegen.cpu.library import export
 from kgraph.codegen.cpu.packing import native_packer
 from kgraph.codegen.native import cuts, loops, runner
 from kgraph.codegen.native.contexts import MOST_SIZES, Context, Contexts, aligned
@@ -152,10 +150,6 @@ class Program:
     def slots(self) -> Mapping[Any, int]:
         """Where in a frame what lies: buffers, sizes, strides, and what parts of a batch need."""
         return self._slots
-
-    def export(self, path: Any, outputs: Sequence[str]) -> tuple[Path, Path]:
-        """Write a shared library and a C header; their paths. outputs: what the results are called."""
-        return export(self, path, outputs)
 
     def marked(self, first: int) -> tuple[np.ndarray, list[jit.Wanted]]:
         """The steps as the runner reads them, with numbers from `first` on for kernels, and the kernels."""

@@ -99,9 +99,9 @@ def variable(build: ir.IRBuilder, kind: ir.Type, start: ir.Value) -> ir.Value:
     return slot
 
 
-def opaque(build: ir.IRBuilder, pointer: ir.Value) -> ir.Value:
-    """The same pointer, of which the optimiser cannot tell how it was computed: so it keeps it in one register."""
-    return build.asm(ir.FunctionType(PTR, [PTR]), "", "=r,0", [pointer], False)
+def opaque(build: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """The same pointer or integer, of which the optimiser cannot tell how it was computed: it is in one register."""
+    return build.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], False)
 
 
 @contextmanager

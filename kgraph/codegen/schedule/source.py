@@ -102,7 +102,7 @@ def write(text: Source, *stores: Store) -> None:
     text(*(f"{store.target}[{store.address}] = {store.value}" for store in stores))
 
 
-def strips(extent: Dim, width: int) -> Dim:
+def strips(extent: Dim, width: Dim) -> Dim:
     """How many strips of this width cover the extent."""
     return (extent + (width - 1)) // width
 
