@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from kgraph import config
 from kgraph.graph.check import check
 from kgraph.graph.ir import Graph
+from kgraph.passes.align import align
 from kgraph.passes.chain import chain
 from kgraph.passes.einsum import canonicalise
 from kgraph.passes.fold import fold
@@ -38,6 +39,7 @@ AFTER_GRADIENTS: dict[str, Pass] = {
     "fold": in_bodies(fold),
     "simplify": in_bodies(simplify_all),
     "einsum": in_bodies(canonicalise),
+    "align": in_bodies(align),
     "merge": in_bodies(merge),
     "tidy": in_bodies(simplify_all),  # what the einsums left: a reshape of a reshape, a product with a constant
     "fuse": in_bodies(fuse),
