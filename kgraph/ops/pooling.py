@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ShapeError
-from kgraph.graph.op import OPS, Op
+from kgraph.graph.op import Op
 from kgraph.graph.sizes import product, shown
-from kgraph.graph.types import is_float, numpy_dtype
+from kgraph.graph.types import TensorType, is_float, numpy_dtype
 from kgraph.ops import move
 from kgraph.ops.arithmetic import add, divide, maximum, where
 from kgraph.ops.compare import equal, greater
@@ -62,7 +62,7 @@ def _pooled(inputs: Any, pool_size: Any, strides: Any, padding: str, data_format
     if largest:
         whole = padded(x, *ends, (1,) * axes, least(kind.dtype))
         if widths == steps and 1 < product(widths) <= MOST_TAPS and _are_tiled(kind_of(whole).shape[1:-1], widths):
-            return as_before(_largest_of_tiles(whole, widths), first)
+            return as_before(tile_max(whole, widths=widths), first)
         return as_before(_combined(whole, widths, steps, maximum, max_row), first)
     made = _total(padded(x, *ends, (1,) * axes), widths, steps)
     if all(one == 0 for one in (*ends[0], *ends[1])):
@@ -75,52 +75,56 @@ def _are_tiled(sizes: Any, widths: Any) -> bool:
     return all(isinstance(size, int) and size % width == 0 for size, width in zip(sizes, widths, strict=True))
 
 
-def _largest_of_tiles(x: Any, widths: Any) -> Any:
-    """Of windows that lie side by side, and leave nothing over: the windows' axes become axes of the tensor."""
-    batch, *sizes, channels = kind_of(x).shape
-    pairs = [part for size, width in zip(sizes, widths, strict=True) for part in (size // width, width)]
-    tiles = reshape(x, shape=(batch, *pairs, channels))
-    return tile_max(tiles, axes=tuple(range(2, 2 + 2 * len(widths), 2)))
+def _shape_of_tiles(shape: Any, widths: Any) -> tuple[Any, ...]:
+    """The shape (batch, places, channels) with each axis of places as two: the tiles, and the places inside of one."""
+    batch, *sizes, channels = shape
+    pairs = (part for size, width in zip(sizes, widths, strict=True) for part in (size // width, width))
+    return (batch, *pairs, channels)
 
 
-def _taps_of(x: Any, axes: tuple[int, ...]) -> list[Any]:
+def _taps_of(x: Any, widths: tuple[int, ...]) -> list[Any]:
     """The elements of every tile, place by place."""
-    shape = kind_of(x).shape
-    rest = tuple(size for axis, size in enumerate(shape) if axis not in axes)
-    found = []
-    for place in np.ndindex(*(shape[axis] for axis in axes)):
-        at = dict(zip(axes, place, strict=True))
-        starts = tuple(at.get(axis, 0) for axis in range(len(shape)))
-        sizes = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
-        part = move.slice_(x, starts=starts, sizes=sizes, steps=(1,) * len(shape))
-        found.append(reshape(part, shape=rest))
-    return found
+    shape, steps = kind_of(x).shape, (1, *widths, 1)
+    sizes = tuple(size // step for size, step in zip(shape, steps, strict=True))
+    places = np.ndindex(*widths)
+    return [move.slice_(x, starts=(0, *place, 0), sizes=sizes, steps=steps) for place in places]
 
 
-def _opened_tiles(x: Any, axes: tuple[int, ...]) -> Any:
-    return reduce(maximum, _taps_of(x, axes))
+def _opened_tiles(x: Any, widths: tuple[int, ...]) -> Any:
+    return reduce(maximum, _taps_of(x, widths))
 
 
-def _tiles_vjp(g: Any, y: Any, x: Any, axes: tuple[int, ...]) -> tuple[Any]:
+def _tiles_vjp(g: Any, y: Any, x: Any, widths: tuple[int, ...]) -> tuple[Any]:
     """The gradient goes to the first of the largest elements."""
-    shape = kind_of(x).shape
-    best, *others = _taps_of(x, axes)
+    kind = kind_of(x)
+    best, *others = _taps_of(x, widths)
     chosen = zeros_like(y)
     for number, part in enumerate(others, 1):
         is_larger = greater(part, best)
         chosen, best = where(is_larger, float(number), chosen), where(is_larger, part, best)
-    widths = [int(size) if axis in axes else 1 for axis, size in enumerate(shape)]
-    numbers = np.arange(1 + len(others), dtype=numpy_dtype(kind_of(x).dtype)).reshape(widths)
-    single = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
-    return (where(equal(reshape(chosen, shape=single), numbers), reshape(g, shape=single), 0.0),)
+    inside = (1, *(part for width in widths for part in (1, width)), 1)
+    numbers = np.arange(1 + len(others), dtype=numpy_dtype(kind.dtype)).reshape(inside)
+    single = _shape_of_tiles(kind_of(y).shape, (1,) * len(widths))
+    found = where(equal(reshape(chosen, shape=single), numbers), reshape(g, shape=single), 0.0)
+    return (reshape(found, shape=kind.shape),)
+
+
+def _type_of_tiles(x: TensorType, widths: tuple[int, ...]) -> TensorType:
+    sizes = zip(x.shape, (1, *widths, 1), strict=True)
+    return TensorType(tuple(size // width for size, width in sizes), x.dtype)
+
+
+def _greatest_in_tiles(x: Any, widths: tuple[int, ...]) -> Any:
+    inside = tuple(range(2, 2 + 2 * len(widths), 2))
+    return np.max(x.reshape(_shape_of_tiles(x.shape, widths)), axis=inside)
 
 
 tile_max = primitive(
     Op(
-        name="tile_max",
+        name="tile_max",  # of windows that lie side by side and leave nothing over, in (batch, places, channels)
         kind="compose",
-        type=lambda x, axes: OPS["max"].type(x, axes=axes, keepdims=False),
-        numpy=lambda x, axes: np.max(x, axis=axes),
+        type=_type_of_tiles,
+        numpy=_greatest_in_tiles,
         opened=_opened_tiles,
         vjp=_tiles_vjp,
     )

@@ -22,6 +22,7 @@ MOST_INPUTS = 32
 WIDEST_ROW = 1024  # columns of a product that a thread keeps for a reduction along them
 FLOATING = ("float32", "float64")
 MOST_PLACES = 4  # elements of one value that one element of a kernel's result may be made of
+MOST_STEPS = 8  # ops on the way to a value that is computed more often than it has elements
 INDICES = {"take": 1, "take_along_axis": 1, "scatter_add": 1, "scatter_set": 1}  # arguments looked at before a kernel
 CHOOSING = ("pad", "concatenate")  # moves that read an operand only where they take it
 MOST_CHOICES = 8  # operands of a concatenation that each element of what follows is looked for in
@@ -136,7 +137,7 @@ def joins(graph: Graph, node: Node, readers: Sequence[str], group: Group) -> boo
         return True
     if any(is_view_of_product(graph, graph[one]) or not reads_elements(graph, one, node.name) for one in readers):
         return False
-    if graph.arguments(node.name) and len(_places(graph, node, group)) > MOST_PLACES:
+    if graph.arguments(node.name) and not _is_cheap_at(_places(graph, node, group), graph, node, group):
         return False
     kind = OPS[node.op].kind
     if kind == "map" or (kind == "move" and not _is_view(graph, node)):
@@ -202,6 +203,20 @@ def _places(graph: Graph, node: Node, group: Group) -> set[Place]:
             if name == node.name and reader in group.places:
                 found.update((reader, slot, place) if apart else place for place in group.places[reader])
     return found
+
+
+def _is_cheap_at(places: set[Place], graph: Graph, node: Node, group: Group) -> bool:
+    """Whether computing a value for each place is worth it: windows side by side want each element once, others more
+    often, which is too much where many ops lead to it."""
+    if len(places) < 2 or len(places) * _length(graph, group.root.name) <= _length(graph, node.name):
+        return len(places) <= MOST_PLACES
+    above, waiting = {node.name}, [node.name]
+    while waiting and len(above) <= MOST_STEPS:
+        for name in graph.arguments(waiting.pop()):
+            if name not in above and graph[name].op in OPS and above.issuperset(graph.readers(name)):
+                above.add(name)
+                waiting.append(name)
+    return len(places) <= MOST_PLACES and len(above) <= MOST_STEPS
 
 
 def _is_view(graph: Graph, node: Node) -> bool:

@@ -71,6 +71,17 @@ def test_a_value_that_needs_more_reading_than_it_saves_is_stored():
     assert [name.count(",") for name in kernels(fused(three_sums, *[(5, 7)] * 4))] == [1, 0, 0]
 
 
+@pytest.mark.parametrize(("strides", "count"), [(2, 1), (1, 2)])
+def test_windows_take_in_what_they_want_once(strides, count):
+    """Side by side, they want each element of a convolution once; overlapping ones would have it computed again."""
+    kernel = floats(3, 3, 1, 8)
+
+    def pooled(x):
+        return ops.max_pool(ops.relu(ops.conv(x, kernel)), 2, strides=strides)
+
+    agrees(pooled, floats(2, 8, 8, 1), count=count)
+
+
 def test_the_operand_of_a_contraction_is_in_memory_anyway():
     def reused(x, w):
         shifted = x + 1.0
