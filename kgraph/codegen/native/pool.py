@@ -30,7 +30,19 @@ from kgraph.codegen.native import emit
 from kgraph.codegen.native import pool_words as words
 from kgraph.codegen.native.emit import I32, I64, NULL, PTR, VOID, at, number
 from kgraph.codegen.native.host import host
-from kgraph.codegen.native.pool_manners import FEW_WORKERS, OFFER, ROUSE, emit_manners, handle_of, keep_away, note_end
+from kgraph.codegen.native.pool_manners import (
+    FEW_WORKERS,
+    OFFER,
+    ROUSE,
+    at_work,
+    emit_manners,
+    handle_of,
+    keep_away,
+    lend_if_late,
+    note_end,
+    take_back,
+    yield_if_lent,
+)
 
 PARALLEL, RESET = "kg_parallel", "kg_pool_reset"
 CHUNK = 4000  # ns that a chunk of a kernel takes, about: grains are chosen so
@@ -112,8 +124,12 @@ def _emit_help(module: ir.Module) -> None:
     # Read before the ticket is taken: if the swap succeeds, no other region can have replaced them meanwhile.
     task, args, *rest = (words.read(build, index) for index in range(words.TASK, words.PLACES + 1))
     with build.if_then(emit.swap_if(build, words.word(build, words.TICKET), ticket, build.sub(ticket, number(1)))):
+        at_work_here = at_work(build, made.args[0])
+        emit.atomic_store(build, number(1), at_work_here, "monotonic")
         _run_taken(build, (task, build.inttoptr(args, PTR), *rest), build.sub(high, number(1)))
+        emit.atomic_store(build, number(0), at_work_here, "monotonic")
         emit.atomic_add(build, words.word(build, words.FINISHED), 1)
+        yield_if_lent(build)
     build.branch(again)
 
 
@@ -162,6 +178,7 @@ def _emit_worker(module: ir.Module) -> None:
 def _emit_idle(build: ir.IRBuilder, spins: ir.Value, region: ir.Value) -> None:
     """One turn of waiting for the region after this one."""
     _pause(build)
+    yield_if_lent(build)
     count = build.add(emit.load(build, spins), number(1))
     emit.store(build, count, spins)
     with build.if_then(build.icmp_signed("==", count, number(_SPINS))):
@@ -227,7 +244,7 @@ def _emit_parallel(module: ir.Module) -> None:
     region = (*job, chunks, together, places)
     _publish(build, (*region, helpers), build.mul(chunks, each))
     own = _take_part(build, region)
-    _wait(build, build.sub(places, own))
+    _wait(build, build.sub(places, own), build.mul(together, each))
     status = words.read(build, words.STATUS)
     note_end(build, helpers)
     words.write(build, words.BUSY, 0, "release")
@@ -254,10 +271,13 @@ def _publish(build: ir.IRBuilder, facts: Sequence[ir.Value], alone: ir.Value) ->
         emit.call(build, ROUSE, VOID, alone, helpers)
 
 
-def _wait(build: ir.IRBuilder, taken: ir.Value) -> None:
-    """Until helpers finished what they took; one that takes long may need this very CPU, so give it away then."""
+def _wait(build: ir.IRBuilder, taken: ir.Value, longest: ir.Value) -> None:
+    """Until helpers finished what they took; one that takes long may need this very CPU, so give it away then.
+
+    longest: the nanoseconds that the chunks of one place take, about.
+    """
     again, done = (build.append_basic_block(name) for name in ("again", "done"))
-    spins = emit.variable(build, I64, number(0))
+    spins, began = (emit.variable(build, I64, number(0)) for _ in range(2))
     build.branch(again)
     build.position_at_end(again)
     with build.if_then(build.icmp_signed("==", words.read(build, words.FINISHED, "acquire"), taken)):
@@ -266,9 +286,10 @@ def _wait(build: ir.IRBuilder, taken: ir.Value) -> None:
     count = build.add(emit.load(build, spins), number(1))
     emit.store(build, count, spins)
     with build.if_then(build.icmp_signed(">", count, number(_YIELD_AFTER))):
-        emit.call(build, "sched_yield", I32)
+        lend_if_late(build, began, longest)
     build.branch(again)
     build.position_at_end(done)
+    take_back(build)
 
 
 def _emit_reset(module: ir.Module) -> None:

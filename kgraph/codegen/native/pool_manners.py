@@ -8,7 +8,8 @@ On a machine with few processors, all but one of them busy, the system likes to 
 runs, and nothing is gained. So where workers are few, they may run everywhere but there.
 
 A worker that is sent away while it works on a chunk keeps its caller waiting for milliseconds. So it offers its
-processor of its own accord, between chunks, before its turn is over.
+processor of its own accord, between chunks, before its turn is over. Where it is sent away all the same, the caller,
+which has nothing else to do, lends it its own.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ from kgraph.codegen.native import emit
 from kgraph.codegen.native import pool_words as words
 from kgraph.codegen.native.emit import I32, I64, PTR, VOID, at, number
 
-ROUSE, OFFER = "kg_pool_rouse", "kg_pool_offer"
+ROUSE, OFFER, LEND = "kg_pool_rouse", "kg_pool_offer", "kg_pool_lend"
 _AVOID = "kg_pool_avoid"
 
 FEW_WORKERS = 7  # more find a free processor by themselves
 _MASK_WORDS = 16  # of a cpu_set_t
+_MASK_BYTES = 8 * _MASK_WORDS
 _CHEAP = 20_000  # ns that waking is taken for until it has been measured
 _PAUSE = 200_000  # ns without work after which regions are no longer in quick succession
 _TURN = 1_000_000  # ns that a worker runs before it offers its processor to others: systems give turns of some ms
 _AWAY = 300_000  # ns between two looks at the clock, from which on a worker has not been running
+_LATE = 50_000  # ns beyond what chunks may take, after which a worker is not running
 _MONOTONIC = 1  # CLOCK_MONOTONIC
 
 
@@ -36,6 +39,7 @@ def emit_manners(module: ir.Module) -> None:
     _emit_offer(module)
     _emit_avoid(module)
     _emit_rouse(module)
+    _emit_lend(module)
 
 
 def _emit_rouse(module: ir.Module) -> None:
@@ -83,33 +87,100 @@ def _emit_avoid(module: ir.Module) -> None:
     made, build = emit.function(module, _AVOID, VOID, [I64], internal=True)
     made.attributes.add("noinline")
     cpu = made.args[0]
-    mask = build.alloca(I64, number(_MASK_WORDS))
-    for place in range(_MASK_WORDS):
-        emit.store(build, number(0), at(build, mask, place))
-    size = number(8 * _MASK_WORDS)
     words.write(build, words.HOME, build.add(cpu, number(1)))
-    emit.call(build, "sched_getaffinity", I32, number(0, I32), size, mask)
+    mask = _empty_mask(build)
+    emit.call(build, "sched_getaffinity", I32, number(0, I32), number(_MASK_BYTES), mask)
     its = at(build, mask, build.lshr(cpu, number(6)))
-    bit = build.shl(number(1), build.and_(cpu, number(63)))
-    emit.store(build, build.and_(emit.load(build, its), build.not_(bit)), its)
+    emit.store(build, build.and_(emit.load(build, its), build.not_(_bit_of(build, cpu))), its)
     others = emit.load(build, mask)
     for index in range(1, _MASK_WORDS):
         others = build.or_(others, emit.load(build, at(build, mask, index)))
     emit.leave_if(build, build.icmp_signed("==", others, number(0)))
     with emit.loop(build, number(0), words.read(build, words.WORKERS)) as index:
         handle = emit.atomic_load(build, handle_of(build, index), "monotonic")
-        emit.call(build, "pthread_setaffinity_np", I32, handle, size, mask)
+        emit.call(build, "pthread_setaffinity_np", I32, handle, number(_MASK_BYTES), mask)
     build.ret_void()
+
+
+def _bit_of(build: ir.IRBuilder, cpu: ir.Value) -> ir.Value:
+    return build.shl(number(1), build.and_(cpu, number(63)))
+
+
+def _this_cpu(build: ir.IRBuilder) -> tuple[ir.Value, ir.Value]:
+    """The processor that this thread is on, and whether masks have a place for it."""
+    cpu = build.sext(emit.call(build, "sched_getcpu", I32), I64)
+    return cpu, build.icmp_unsigned("<", cpu, number(64 * _MASK_WORDS))
+
+
+def _empty_mask(build: ir.IRBuilder) -> ir.Value:
+    """A cpu_set_t without processors."""
+    mask = build.alloca(I64, number(_MASK_WORDS))
+    for place in range(_MASK_WORDS):
+        emit.store(build, number(0), at(build, mask, place))
+    return mask
 
 
 def keep_away(build: ir.IRBuilder) -> None:
     """Where there are few workers, see that none of them runs where the caller does."""
     with build.if_then(build.icmp_signed("<=", words.read(build, words.WORKERS), number(FEW_WORKERS))):
-        cpu = build.sext(emit.call(build, "sched_getcpu", I32), I64)
+        cpu, known = _this_cpu(build)
         moved = build.icmp_signed("!=", build.add(cpu, number(1)), words.read(build, words.HOME))
-        known = build.icmp_unsigned("<", cpu, number(64 * _MASK_WORDS))
         with build.if_then(build.and_(moved, known)):
             emit.call(build, _AVOID, VOID, cpu)
+
+
+def _emit_lend(module: ir.Module) -> None:
+    """Put workers that have a chunk on the caller's processor, which yields to them; they yield when they are done."""
+    made, build = emit.function(module, LEND, VOID, [], internal=True)
+    made.attributes.add("noinline")
+    cpu, known = _this_cpu(build)
+    emit.leave_if(build, build.not_(known))
+    mask = _empty_mask(build)
+    emit.store(build, _bit_of(build, cpu), at(build, mask, build.lshr(cpu, number(6))))
+    words.write(build, words.LENT, 1)
+    with emit.loop(build, number(0), words.read(build, words.WORKERS)) as index:
+        has_chunk = emit.atomic_load(build, at_work(build, index), "monotonic")
+        with build.if_then(build.icmp_signed("!=", has_chunk, number(0))):
+            handle = emit.atomic_load(build, handle_of(build, index), "monotonic")
+            emit.call(build, "pthread_setaffinity_np", I32, handle, number(_MASK_BYTES), mask)
+    build.ret_void()
+
+
+def lend_if_late(build: ir.IRBuilder, began: ir.Value, longest: ir.Value) -> None:
+    """Give this processor away for a moment; for good, if a worker should have ended its chunk long ago.
+
+    began: where the time is kept at which the caller had waited for a while; longest: the ns that a chunk takes.
+    """
+    emit.call(build, "sched_yield", I32)
+    few = build.icmp_signed("<=", words.read(build, words.WORKERS), number(FEW_WORKERS))
+    with build.if_then(build.and_(few, build.icmp_signed("==", words.read(build, words.LENT), number(0)))):
+        now, before = _now(build), emit.load(build, began)
+        with build.if_else(build.icmp_signed("==", before, number(0))) as (first, later):
+            with first:
+                emit.store(build, now, began)
+            with later:
+                patience = build.add(build.mul(longest, number(4)), number(_LATE))
+                with build.if_then(build.icmp_signed(">", build.sub(now, before), patience)):
+                    emit.call(build, LEND, VOID)
+
+
+def take_back(build: ir.IRBuilder) -> None:
+    """Send workers away again that were lent the caller's processor."""
+    with build.if_then(build.icmp_signed("!=", words.read(build, words.LENT), number(0)), likely=False):
+        words.write(build, words.LENT, 0)
+        words.write(build, words.HOME, 0)
+        keep_away(build)
+
+
+def yield_if_lent(build: ir.IRBuilder) -> None:
+    """A worker on its caller's processor leaves it whenever it has nothing to do."""
+    with build.if_then(build.icmp_signed("!=", words.read(build, words.LENT), number(0)), likely=False):
+        emit.call(build, "sched_yield", I32)
+
+
+def at_work(build: ir.IRBuilder, index: ir.Value) -> ir.Value:
+    """Where it says whether a worker has a chunk."""
+    return at(build, words.word(build, words.AT_WORK), emit.smaller(build, index, number(FEW_WORKERS)))
 
 
 def handle_of(build: ir.IRBuilder, index: ir.Value) -> ir.Value:

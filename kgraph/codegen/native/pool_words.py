@@ -11,15 +11,17 @@ from kgraph.codegen.native.emit import I32, I64, NULL, at, number
 from kgraph.codegen.native.host import Host, host
 
 # By cache line: what all write, what a region's caller writes, what helpers write.
-WORDS = 56
+WORDS = 64
 TICKET = 0
 TASK, ARGS, EXTENT, GRAIN, CHUNKS, TOGETHER, PLACES, HELPERS = range(8, 16)
 FINISHED, STATUS = 16, 17
 SLEEPERS = 24
+LENT = 25  # whether workers were put on the caller's processor, to end their chunks
 BUSY, WORKERS, REFUSED = 32, 33, 34
 HOME = 35  # the processor that workers keep away from, plus 1
 COST, GAIN, STARTED, ENDED = 40, 41, 42, 43  # ns: of waking, missed since the last pause; of the last region
 HANDLES = 48  # of the first workers
+AT_WORK = 56  # whether these have a chunk; the last word is that of all others
 
 WAIT, WAKE = 128, 129  # FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE
 _FUTEX = {"x86_64": 202, "aarch64": 98}  # the system call's number, by machine

@@ -81,6 +81,26 @@ def test_the_caller_and_helpers_begin_with_a_half_each(native):
     assert others >= {20, 21}
 
 
+@pytest.mark.skipif(not pool.words.has_threads(pool.host()), reason="no threads here")
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor")
+def test_a_worker_that_is_late_gets_the_callers_processor_until_it_is_done(native):
+    allowed, caller, rounds = os.sched_getaffinity(0), threading.get_ident(), 20
+
+    def wait(args: int, begin: int, end: int) -> int:
+        time.sleep(0.005)
+        if threading.get_ident() != caller:
+            lent[threading.get_native_id()] = os.sched_getaffinity(0)
+        return 0
+
+    task = ctypes.CFUNCTYPE(WORD, POINTER, WORD, WORD)(wait)
+    for _ in range(rounds):  # the caller may be moved in the middle of one
+        lent: dict[int, set[int]] = {}
+        assert parallel(native, ctypes.cast(task, POINTER).value, np.zeros(1, np.int64), 3, 1, 2) == 0
+        if any(len(own) == 1 and os.sched_getaffinity(worker) == allowed - own for worker, own in lent.items()):
+            return
+    raise AssertionError(f"no worker was lent a processor and sent away again in {rounds} rounds; the last: {lent}")
+
+
 def test_a_negative_extent_runs_nothing(native, tasks):
     args = np.zeros(2, np.int64)
     assert parallel(native, tasks["count"], args, -5, 3, 2) == 0
