@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import kgraph as kg
+from kgraph import ops
 from kgraph.codegen.native import linker
 from kgraph.errors import ArgumentError, KGraphError, MissingExtraError, SavingError
 from kgraph.graph.evaluate import bind_sizes
@@ -201,9 +202,9 @@ def test_an_index_outside_of_a_table_is_a_status(tmp_path):
     np.testing.assert_array_equal(found, f(np.array([[3, 10]], np.int32)))
 
 
-def test_sizes_that_cannot_be_are_statuses(policy):
-    function = ctypes.CDLL(str(policy)).policy
-    none = ctypes.c_void_p(None)
+def test_sizes_that_cannot_be_are_statuses(tmp_path):
+    f = kg.compile(lambda x: ops.cumsum(ops.cumsum(x, axis=0), axis=0), inputs=kg.Input((6,)))  # keeps all in between
+    function, none = ctypes.CDLL(str(f.export(tmp_path / "sums")[0])).sums, ctypes.c_void_p(None)
     for size, status in ((-1, BAD_SIZE), (0, OK), (1 << 45, NO_MEMORY), (1 << 62, NO_MEMORY), (-(1 << 63), BAD_SIZE)):
         assert function(none, ctypes.c_int64(size), none) == status
 

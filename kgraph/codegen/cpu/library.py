@@ -156,7 +156,7 @@ def _blueprint(program: Program, name: str, code: Sequence[int | str], offsets: 
     equal = [(one, other) for one, other, _ in graph.assumed]
     return Blueprint(
         name, _axes(graph), equal, borders[:count], borders[count:], code, len(program.plan.steps), program.threads,
-        frame, sizes, _arena(program),
+        frame, sizes, program.plan.cut.derived if program.plan.cut else {}, _arena(program),
     )  # fmt: skip
 
 
@@ -165,4 +165,4 @@ def _arena(program: Program) -> Arena:
     shared = [[(slots["buffer", name], plan.buffers[name].bytes) for name in place] for place in places(plan)]
     if plan.cut is None:
         return Arena(shared)
-    return Arena(shared, plan.cut.axis, plan.cut.samples, plan.cut.parts, slots["room", 0], program.threads)
+    return Arena(shared, plan.cut.axis, plan.cut.most, plan.cut.parts, slots["room", 0], program.threads)

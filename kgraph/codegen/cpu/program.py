@@ -126,7 +126,7 @@ class Program:
                     sizes.append((slot, usual, self._slot(("size", cut.last(size)))))
                 else:
                     places.append((slot, usual))
-        own = self._slot(("size", cut.parts)), self._slot(("words", 0)), sizes, places
+        own = self._slot(("size", cut.parts)), cut.nanoseconds, self._slot(("words", 0)), sizes, places
         if not cut.has_rooms:
             return cuts.Cut(*own)
         doors = [self._slot(("door", number)) for number in range(self.threads)]  # one after the other
@@ -314,7 +314,7 @@ class Program:
 
     def _frame(self, sizes: Mapping[str, int]) -> np.ndarray:
         """Sizes, extents and the addresses that are the same in every call."""
-        frame = np.zeros(len(self._slots), np.int64)
+        frame, sizes = np.zeros(len(self._slots), np.int64), self.plan.all_sizes(sizes)
         arrays = self._arrays()
         for (kind, what), slot in self._slots.items():
             if kind == "buffer":

@@ -19,17 +19,17 @@ from kgraph.codegen.native.pool import PARALLEL
 
 PART = "kg_part"
 _ARGUMENTS = 3
-_PARTS, _LENGTH, _SIZES, _PLACES, _LOCALS, _DOORS, _ROOMS, _STRIDE, _OWN = range(9)  # words before the tables
+_PARTS, _TIME, _LENGTH, _SIZES, _PLACES, _LOCALS, _DOORS, _ROOMS, _STRIDE, _OWN = range(10)  # words before the tables
 _SIZE, _PLACE = 3, 2  # words of an entry
 _ALIGNED = 8  # bytes of a word
-_LONG = 50_000  # ns that a part takes at least, about: it is many kernels, or many steps of a loop
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How a loop is cut in parts; all numbers but `rooms` are slots of the frame."""
+    """How a loop is cut in parts; all numbers but `nanoseconds` and `rooms` are slots of the frame."""
 
     parts: int  # of how many there are
+    nanoseconds: int  # that one takes a thread, about
     length: int  # of how many words a frame has
     sizes: Sequence[tuple[int, int, int]]  # sizes, what they are in all parts but the last, and in that one
     places: Sequence[tuple[int, int]]  # addresses, and how many bytes on the next part begins
@@ -41,7 +41,7 @@ class Cut:
     @property
     def words(self) -> list[int]:
         counts = [len(self.sizes), len(self.places), len(self.locals)]
-        own = [self.parts, self.length, *counts, self.doors, self.rooms, self.stride]
+        own = [self.parts, self.nanoseconds, self.length, *counts, self.doors, self.rooms, self.stride]
         return own + [word for one in (*self.sizes, *self.places) for word in one] + list(self.locals)
 
 
@@ -52,6 +52,7 @@ def emit_parts(build: ir.IRBuilder, record: ir.Value, cut: ir.Value, frame: ir.V
     is in each part.
     """
     parts, rooms = held(build, frame, _word(build, cut, _PARTS)), _word(build, cut, _ROOMS)
+    each = _word(build, cut, _TIME)
     with build.if_then(build.icmp_signed(">", parts, number(1))):
         two = number(2)
         many = build.icmp_signed(">=", parts, build.mul(threads, two))
@@ -65,7 +66,7 @@ def emit_parts(build: ir.IRBuilder, record: ir.Value, cut: ir.Value, frame: ir.V
             emit.store(build, value, at(build, args, place))
         with build.if_then(shared):
             task = build.ptrtoint(build.module.globals[PART], I64)
-            build.ret(emit.call(build, PARALLEL, I64, task, args, parts, number(1), threads, number(_LONG)))
+            build.ret(emit.call(build, PARALLEL, I64, task, args, parts, number(1), threads, each))
         build.ret(emit.call(build, PART, I64, args, number(0), parts))
 
 

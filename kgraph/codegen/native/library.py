@@ -62,6 +62,7 @@ class Blueprint:
     threads: int
     frame: Sequence[int | Weight]  # what is the same in every call
     sizes: Mapping[int, Dim]  # slots of sizes that a call decides
+    derived: Mapping[str, Dim]  # axes that are not given, but follow from those that are
     arena: Arena
 
     @property
@@ -154,6 +155,7 @@ def _emit_ready(module: ir.Module, plan: Blueprint) -> None:
     held = emit.variable(build, PTR, old)  # what to free where there is no way on
     axes = dict(zip(plan.axes, given, strict=True))
     sizes = Sizes(build, axes, impossible, too_large)
+    axes |= {name: sizes.value(size) for name, size in plan.derived.items()}
     for one, other in plan.equal:
         emit.need(build, build.icmp_signed("==", sizes.value(one), sizes.value(other)), impossible)
     values = {slot: sizes.value(size) for slot, size in plan.sizes.items()}

@@ -58,7 +58,7 @@ def _emit_rouse(module: ir.Module) -> None:
     cost = build.add(words.read(build, words.COST), number(_CHEAP))  # the word holds what it is more than that
     with build.if_else(build.icmp_signed(">", gain, build.mul(cost, number(2)))) as (worth_it, too_little):
         with worth_it:
-            words.futex(build, words.WAKE, helpers)
+            words.futex(build, words.WAKE, words.read(build, words.WORKERS))  # whoever is surplus sleeps again
             measured = build.sub(build.sub(_now(build), now), number(_CHEAP))
             words.write(build, words.COST, build.ashr(build.add(words.read(build, words.COST), measured), number(1)))
             words.write(build, words.GAIN, 0)

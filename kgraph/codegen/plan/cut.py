@@ -1,14 +1,17 @@
 """Work on samples that do not know each other, cut along the batch: each thread does all steps of its part.
 
 Between steps nobody waits for anybody then, and what a step leaves for the next stays in the caches of one core. So are
-loops cut, and whole forward passes in which samples leave much to the next step, such as those of images. A part has a
-fixed number of samples, so results do not depend on the number of threads.
+loops cut, and whole forward passes: those in which samples leave much to the next step, such as those of images, in
+parts that fit the second cache; and those that are little work with few weights, where it would cost as much to share
+every step. How many samples a part has depends on their number alone, so results do not depend on that of threads.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from kgraph.codegen.plan.effort import nanoseconds
 from kgraph.codegen.plan.steps import Cut, Loop, Plan, Step
 from kgraph.codegen.schedule.kernel import Check, Pack
 from kgraph.codegen.schedule.task import UNKNOWN
@@ -18,8 +21,12 @@ from kgraph.graph.sizes import Dim, Shape, axes_of, axis, resolve, substitute
 from kgraph.graph.types import TensorType
 
 SAMPLES = 16  # of a part of a loop: a tile's rows and a few
-LEAST = 1 << 12  # bytes that a sample must leave in memory, for a forward pass to be cut
+STEPS = 50_000  # ns that these take at least, about
+MUCH = 1 << 12  # bytes that a sample leaves in memory, from which on it is they that decide
 ROOM = 1 << 19  # bytes that the samples of a part may leave there together: they stay in the second cache
+FEW = 48  # samples of a part where each leaves less: a few tiles' rows
+BRIEF = 3000  # ns that a part takes at least, about: less is not worth being handed to another core
+EFFORT = 8  # by which nanoseconds are estimated too high where products fit the caches
 KINDS = ("map", "contract", "reduce", "move", "cumulate")  # of ops that may leave samples apart
 
 
@@ -36,7 +43,7 @@ def cut_of_loop(
         return None
     written = {one for step in steps if isinstance(step, Step) for one in step.writes}
     shared = any(name not in axes_of(plan.buffers[one].elements) for one in written)  # other parts may be further on
-    return None if shared else Cut(name, SAMPLES, False)
+    return None if shared else Cut(name, SAMPLES, STEPS, False)
 
 
 def cut_forward(plan: Plan, steps: list[Step | Loop], at: Callable[[str], str]) -> list[Step | Loop]:
@@ -50,10 +57,19 @@ def cut_forward(plan: Plan, steps: list[Step | Loop], at: Callable[[str], str]) 
     left = [one.bytes for one in plan.buffers.values() if one.place == "arena"]
     if not _fits(plan, graph, others, at, name):
         return steps
-    of_a_sample = resolve(sum(left), {**dict.fromkeys(axes_of(tuple(left)), UNKNOWN), name: 1})
-    if of_a_sample < LEAST:
-        return steps
-    cut = Cut(name, max(1, ROOM // of_a_sample), True)
+    one = defaultdict(lambda: UNKNOWN, {name: 1})
+    of_a_sample = resolve(sum(left), one)
+    time = max(1, nanoseconds(graph, one) // EFFORT)
+    if of_a_sample >= MUCH:
+        count = max(1, ROOM // of_a_sample)
+        cut = Cut(name, count, count * time, True)
+    else:
+        weights = [one for one in plan.buffers.values() if one.place == "prepared"]
+        if resolve(sum(one.bytes for one in weights), one) > ROOM:
+            return steps
+        least = max(FEW // 3, BRIEF // time)
+        count = max(FEW, least)
+        cut = Cut(name, count, count * time, True, least)
     return [*checks, Loop(tuple(others), 1, graph.outputs[0], cut=cut)]
 
 

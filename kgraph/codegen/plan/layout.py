@@ -40,10 +40,16 @@ def layout(plan: Plan, sizes: Mapping[str, int], threads: int = 1) -> Layout:
     Several orders are tried, until one leaves hardly a gap at the moment when most is alive. A plan that is cut has a
     room for the part at hand of each thread.
     """
-    cut = plan.cut
-    if cut is not None and sizes[cut.axis] > cut.samples:
-        one = layout(plan, {**sizes, cut.axis: cut.samples})
-        return Layout(one.offsets, one.room * min(threads, int(resolve(cut.parts, sizes))), one.room)
+    cut, sizes = plan.cut, plan.all_sizes(sizes)
+    parts = 1 if cut is None else int(resolve(cut.parts, sizes))
+    if cut is None or parts < 2:
+        return _whole(plan, sizes)
+    one = _whole(plan, {**sizes, cut.axis: int(resolve(cut.samples, sizes))})
+    return Layout(one.offsets, one.room * min(threads, parts), one.room)
+
+
+def _whole(plan: Plan, sizes: Mapping[str, int]) -> Layout:
+    """The places of the buffers of one part, or of all."""
     spans = plan.lifetimes()
     room = {name: _aligned(int(resolve(plan.buffers[name].bytes, sizes))) for name in spans}
     least, best = most_alive(spans, room), None

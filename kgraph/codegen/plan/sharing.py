@@ -18,7 +18,7 @@ def places(plan: Plan) -> list[list[str]]:
     spans = plan.lifetimes()
     guess = dict.fromkeys(axes_of(tuple(plan.buffers[name].bytes for name in spans)), UNKNOWN)
     if plan.cut is not None:
-        guess[plan.cut.axis] = plan.cut.samples
+        guess[plan.cut.axis] = plan.cut.most
     room = {name: _guessed(plan.buffers[name].bytes, guess) for name in spans}
     made: list[list[str]] = []
     for name in sorted(spans, key=lambda name: (-room[name], *spans[name])):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from kgraph.codegen.schedule.kernel import Check, Kernel
 from kgraph.graph.ir import Graph
-from kgraph.graph.sizes import Dim, axis, substitute
+from kgraph.graph.sizes import Dim, axis, maximum, resolve, substitute
 from kgraph.graph.types import numpy_dtype
 
 
@@ -78,13 +79,32 @@ class Cut:
     """Parts of the batch that know nothing of each other."""
 
     axis: str  # of the samples
-    samples: int  # of a part; the last may have fewer
+    most: int  # samples of a part
+    nanoseconds: int  # that so many take a thread, about
     has_rooms: bool  # whether what steps leave in the arena is of no use after a part
+    least: int | None = None  # samples of a part, if there are as many parts as make them equal; else `most`
+
+    @property
+    def samples(self) -> Dim:
+        """How many samples every part but the last has."""
+        return self.most if self.least is None else axis(self._name)
+
+    @cached_property
+    def derived(self) -> dict[str, Dim]:
+        """Sizes by name that those of parts are written with."""
+        if self.least is None:
+            return {}
+        pairs = axis(self.axis) // (2 * self.most) + 1
+        return {self._name: maximum(_parts(axis(self.axis), 2 * pairs), self.least)}
+
+    @property
+    def _name(self) -> str:
+        return f"{self.axis} of a part"
 
     @property
     def parts(self) -> Dim:
         """How many there are."""
-        return (axis(self.axis) + (self.samples - 1)) // self.samples
+        return _parts(axis(self.axis), self.samples)
 
     def usual(self, size: Dim) -> Dim:
         """A size in every part but the last."""
@@ -93,6 +113,11 @@ class Cut:
     def last(self, size: Dim) -> Dim:
         """A size in the last part."""
         return substitute(size, {self.axis: axis(self.axis) - (self.parts - 1) * self.samples})
+
+
+def _parts(whole: Dim, part: Dim) -> Dim:
+    """How many parts a whole has; the last may be smaller."""
+    return (whole + (part - 1)) // part
 
 
 @dataclass(frozen=True)
@@ -165,6 +190,11 @@ class Plan:
         """How all but checks of indices is cut in parts, if it is."""
         found = [step.cut for step in self.steps if isinstance(step, Loop) and step.cut and step.cut.has_rooms]
         return found[0] if found else None
+
+    def all_sizes(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """The sizes of a call, if that is what they are, with those of parts."""
+        derived = {} if self.cut is None or self.cut.axis not in sizes else self.cut.derived
+        return {**sizes, **{name: int(resolve(size, sizes)) for name, size in derived.items()}}
 
     @property
     def checks(self) -> bool:

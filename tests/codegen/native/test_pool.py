@@ -83,22 +83,23 @@ def test_the_caller_and_helpers_begin_with_a_half_each(native):
 
 @pytest.mark.skipif(not pool.words.has_threads(pool.host()), reason="no threads here")
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor")
-def test_a_worker_that_is_late_gets_the_callers_processor_until_it_is_done(native):
-    allowed, caller, rounds = os.sched_getaffinity(0), threading.get_ident(), 20
+def test_a_worker_that_is_late_gets_the_callers_processor_until_it_is_done():
+    allowed, caller, rounds, native = os.sched_getaffinity(0), threading.get_ident(), 20, Loaded(pool_text())
+    seen: list[tuple[set[int], set[int]]] = []
 
     def wait(args: int, begin: int, end: int) -> int:
-        time.sleep(0.005)
-        if threading.get_ident() != caller:
-            lent[threading.get_native_id()] = os.sched_getaffinity(0)
+        before, is_caller = os.sched_getaffinity(0), threading.get_ident() == caller
+        time.sleep(0.001 if is_caller else 0.02)
+        if not is_caller:
+            seen.append((before, os.sched_getaffinity(0)))
         return 0
 
     task = ctypes.CFUNCTYPE(WORD, POINTER, WORD, WORD)(wait)
-    for _ in range(rounds):  # the caller may be moved in the middle of one
-        lent: dict[int, set[int]] = {}
+    for _ in range(rounds):
         assert parallel(native, ctypes.cast(task, POINTER).value, np.zeros(1, np.int64), 3, 1, 2) == 0
-        if any(len(own) == 1 and os.sched_getaffinity(worker) == allowed - own for worker, own in lent.items()):
-            return
-    raise AssertionError(f"no worker was lent a processor and sent away again in {rounds} rounds; the last: {lent}")
+    lent = [before for before, after in seen if len(after) == 1 and after != before]
+    assert len(lent) > 1, f"of {rounds} rounds; before and after: {seen}"
+    assert all(len(before) == len(allowed) - 1 for before in lent), "it was sent away again"
 
 
 def test_a_negative_extent_runs_nothing(native, tasks):

@@ -13,6 +13,7 @@ import kgraph as kg
 from kgraph import layers, ops
 from kgraph.codegen.plan.layout import layout
 from kgraph.errors import RangeError
+from kgraph.graph.sizes import resolve
 
 BATCHES = (0, 1, 2, 3, 5, 8)
 
@@ -94,6 +95,29 @@ def test_any_batch_by_any_number_of_threads(name: str) -> None:
         assert all((found == wanted).all() for found, wanted in zip(one, alike[0], strict=True))
 
 
+def test_little_work_is_cut_in_equal_parts() -> None:
+    x = kg.Input((64,))
+    y = layers.LayerNormalization()(layers.Dense(64, activation="gelu")(x))
+    model = kg.Model(x, layers.Dense(3, activation="softmax")(layers.Dense(48, activation="tanh")(y)))
+    compiled = [kg.compile(model, threads=threads) for threads in (1, 2, 5)]
+    plan = compiled[0]._forward().program.plan
+    assert plan.cut is not None and plan.cut.least is not None and plan.cut.least < plan.cut.most
+    for batch in (0, 1, plan.cut.least, plan.cut.least + 1, 50, plan.cut.most, 96, 97, 129, 500):
+        sizes = plan.all_sizes({"N": batch})
+        parts, samples = resolve(plan.cut.parts, sizes), resolve(plan.cut.samples, sizes)
+        assert (parts - 1) * samples < max(batch, 1) <= max(parts, 1) * samples and samples <= plan.cut.most
+        sample = np.random.default_rng(batch).standard_normal((batch, 64)).astype(np.float32)
+        one, *others = (f(sample) for f in compiled)
+        np.testing.assert_allclose(one, model(sample), rtol=0, atol=5e-6)
+        assert all((other == one).all() for other in others)
+
+
+def test_many_weights_are_not_read_again_for_each_part() -> None:
+    x = kg.Input((512,))
+    model = kg.Model(x, layers.Dense(4)(layers.Dense(512, activation="relu")(x)))
+    assert kg.compile(model, lower_only=True)._forward().program.plan.cut is None
+
+
 def test_many_callers_at_once() -> None:
     model = images()
     f, x = kg.compile(model, threads=3), given(model, 8)
@@ -104,8 +128,8 @@ def test_many_callers_at_once() -> None:
 
 def test_parts_take_turns_in_little_memory() -> None:
     plan = kg.compile(images(), threads=2)._forward().program.plan
-    assert plan.cut is not None and plan.cut.samples < 32
-    of_a_part = layout(plan, {"N": plan.cut.samples}, 2).size
+    assert plan.cut is not None and plan.cut.most < 32
+    of_a_part = layout(plan, {"N": plan.cut.most}, 2).size
     assert layout(plan, {"N": 1000}, 2).size == 2 * of_a_part
 
 

@@ -37,6 +37,7 @@ def test_those_that_live_together_share_nothing(make):
 @pytest.mark.parametrize("make", [deep, looped])
 def test_it_takes_hardly_more_than_a_layout_for_the_sizes(make):
     plan = planned(make())
-    sizes = dict.fromkeys(axes_of(tuple(one.bytes for one in plan.buffers.values())), 64)
+    count = 64 if plan.cut is None else plan.cut.least or plan.cut.most  # what is one part
+    sizes = dict.fromkeys(axes_of(tuple(one.bytes for one in plan.buffers.values())), count)
     whole = [[-(-resolve(plan.buffers[name].bytes, sizes) // 64) * 64 for name in place] for place in places(plan)]
     assert sum(map(max, whole)) <= 1.5 * layout(plan, sizes).size
