@@ -54,17 +54,16 @@ def moved(dtype: types.Type) -> Any:
 def multiply_tile(name: str, dtype: types.Type) -> Any:
     """An intrinsic that calls the micro-kernel `name`: see native/tile.py for what it is given."""
     pointer, size = types.CPointer(dtype), types.int64
-    taken = (pointer, size, size, pointer, size, size, pointer, size, size, types.boolean)
+    taken = (pointer, size, size, pointer, size, size, pointer, size, size, size, pointer)
 
     @intrinsic
     def multiply(
         context: Any, left: Any, row: Any, step: Any, panel: Any, panel_row: Any, depth: Any, tile: Any, tile_row: Any,
-        height: Any, again: Any,
+        height: Any, mode: Any, bias: Any,
     ) -> Any:  # fmt: skip
         def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            passed = [*values[:-1], builder.zext(values[-1], I64)]
-            kind = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), passed)
+            kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
             return context.get_dummy_value()
 
         return types.void(*taken), build

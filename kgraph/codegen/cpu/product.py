@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from kgraph.codegen.cpu.blocks import one_block, parallel
 from kgraph.codegen.native.host import tile_shape
+from kgraph.codegen.native.tile import BIAS, RELU
 from kgraph.codegen.schedule.contraction import BLOCK
-from kgraph.codegen.schedule.kernel import Chain, Pack, Product, Strides
+from kgraph.codegen.schedule.kernel import Chain, Ending, Pack, Product, Strides
 from kgraph.codegen.schedule.source import Source, closed, inner_steps, size_text, strips, sum_text, terms, walked
 from kgraph.graph.index import Loop
 from kgraph.graph.sizes import Dim, product
@@ -48,18 +49,28 @@ def even_block(extent: Dim, block: int, rows: int) -> Dim:
 def finished_panel(text: Source, schedule: Product, width: int, rows: int, left_row: str) -> None:
     """A block of rows by one panel: the sums, and what follows on each of them."""
     text("target = tiles", f"target_row = {width}")
-    out = schedule.out_strides
+    out, ending = schedule.out_strides, schedule.ending
+    mode = _mode(ending)
+    if mode:
+        text("ending = 0", "bias = tiles")
     if out is not None:
         place = sum_text([*terms(schedule.batch, out.batch), ("top", out.row), ("start", 1)])
         with text.block(f"if columns == {width}:"):
             text(f"target = moved_{schedule.dtype}(out, {place})", f"target_row = {out.row}")
-    multiply(text, schedule, width, rows, left_row)
+            text(*([f"ending = {mode}"] if mode else []))
+            text(*([f"bias = moved_{schedule.dtype}({ending.bias}, start)"] if ending and ending.bias else []))
+    multiply(text, schedule, width, rows, left_row, bool(mode))
     with text.block(f"for r in range({'height' if out is None else f'height if columns < {width} else 0'}):"):
         text("row = top + r")
         with text.block("for c in range(columns):"):
             text("column = start + c", f"total = tiles[r * {width} + c]")
             for one in schedule.blocks:
                 one_block(text, one)
+
+
+def _mode(ending: Ending | None) -> int:
+    """What the last part of a sum asks of the tile."""
+    return 0 if ending is None else BIAS * bool(ending.bias) + RELU * ending.is_relu
 
 
 def whole_rows(text: Source, schedule: Product, width: int) -> None:
@@ -129,10 +140,13 @@ def one_panel(text: Source, schedule: Product, width: int) -> None:
     text(f"offset = {place}")
 
 
-def multiply(text: Source, schedule: Product, width: int, rows: int, left_row: str = FROM_TOP) -> None:
+def multiply(
+    text: Source, schedule: Product, width: int, rows: int, left_row: str = FROM_TOP, has_ending: bool = False
+) -> None:
     """Fill the target with the product of `height` rows and a panel, one part of the summed axes after the other.
 
-    left_row: which row of the left operand is the first one of a tile.
+    left_row: which row of the left operand is the first one of a tile. has_ending: the last part does what `ending`
+    says.
     """
     split = len(schedule.inner) - schedule.run
     outer, run = list(schedule.inner[:split]), schedule.inner[split:]
@@ -141,17 +155,22 @@ def multiply(text: Source, schedule: Product, width: int, rows: int, left_row: s
     if schedule.part:
         begin = f"{schedule.batch[0].name} * {schedule.part}"
         end = f"min({whole}, {begin} + {schedule.part})"
-    text("again = False", f"last = {end}")
+    mode = "again"
+    text("again = 0", f"last = {end}")
+    if has_ending:
+        times = closed(str(product(loop.extent for loop in outer)))
+        text(f"left = {times} * ((last + {DEPTH - 1}) // {DEPTH})")
+        mode = "again + (ending if left == 0 else 0)"
     with text.loops(outer), text.block(f"for low in range({begin}, last, {DEPTH}):"):
-        text(f"depth = min({DEPTH}, {'last' if schedule.part else whole} - low)")
+        text(f"depth = min({DEPTH}, {'last' if schedule.part else whole} - low)", *(["left -= 1"] * has_ending))
         one_part(text, schedule, outer, width)
         inner = [*terms(outer, schedule.left_strides.inner[:split]), ("low", step_of(schedule, schedule.left_strides))]
-        tiles(text, schedule, inner, rows, left_row)
-        text("again = True")
+        tiles(text, schedule, inner, rows, left_row, mode)
+        text("again = 1")
     if outer:
-        with text.block("if not again:"):  # there was nothing to sum
+        with text.block("if again == 0:"):  # there was nothing to sum
             text("depth = 0", f"across = {schedule.right}", "across_row = 0")
-            tiles(text, schedule, [], rows, left_row)
+            tiles(text, schedule, [], rows, left_row, "ending" if has_ending else "0")
 
 
 def one_part(text: Source, schedule: Product, outer: list[Loop], width: int) -> None:
@@ -180,7 +199,7 @@ def step_of(schedule: Product, strides: Strides) -> Dim:
     return strides.inner[-1] if schedule.run else 1
 
 
-def tiles(text: Source, schedule: Product, inner: list[tuple[str, Dim]], rows: int, left_row: str) -> None:
+def tiles(text: Source, schedule: Product, inner: list[tuple[str, Dim]], rows: int, left_row: str, mode: str) -> None:
     """One call of the micro-kernel for each tile of the block of rows."""
     strides, moved = schedule.left_strides, f"moved_{schedule.dtype}"
     with text.block(f"for first in range(0, height, {rows}):"):
@@ -188,8 +207,9 @@ def tiles(text: Source, schedule: Product, inner: list[tuple[str, Dim]], rows: i
         given = (
             f"{moved}({schedule.left}, {left}), {strides.row}, {step_of(schedule, strides)}, across, across_row, depth"
         )
-        target = f"{moved}(target, first * target_row), target_row, min({rows}, height - first), again"
-        text(f"multiply_tile_{schedule.dtype}x{schedule.vectors}({given}, {target})")
+        target = f"{moved}(target, first * target_row), target_row, min({rows}, height - first)"
+        bias = "target" if mode in ("again", "0") else "bias"
+        text(f"multiply_tile_{schedule.dtype}x{schedule.vectors}({given}, {target}, {mode}, {bias})")
 
 
 def pack(text: Source, schedule: Pack) -> None:

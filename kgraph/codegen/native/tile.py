@@ -1,19 +1,21 @@
 """The inner kernels of every contraction: a small tile of the product, held in vector registers.
 
     void kg_tile_f32x2(float *a, i64 row_stride, i64 k_stride, float *panel, i64 panel_stride, i64 k,
-                       float *tile, i64 tile_stride, i64 rows, i64 accumulate)
+                       float *tile, i64 tile_stride, i64 rows, i64 mode, float *bias)
 
     tile[r, c] = sum over j < k of a[r, j] * panel[j, c]     for r < rows and every column c
 
 Strides count elements, from one row to the next and, in a, from one k to the next. The panel may be packed or lie in a
-matrix, the tile in scratch memory or in the result. `rows` lies between 1 and the rows of `tile_shape`; if `accumulate`
-is not 0 the sum is added to what the tile holds. There is a kernel for float32 and for float64, one and two vectors
-wide; each is a jump to a body unrolled for the number of rows.
+matrix, the tile in scratch memory or in the result. `rows` lies between 1 and the rows of `tile_shape`. `mode` is a sum
+of what shall happen to the tile before it is stored: ACCUMULATE adds what was there, BIAS then bias[c], and RELU puts
+0 in the place of negative numbers. There is a kernel for float32 and for float64, one and two vectors wide; each is a
+jump to a body unrolled for the number of rows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from llvmlite import ir
 
@@ -27,7 +29,8 @@ TILES = {
     "kg_tile_f64x1": ("float64", 1),
     "kg_tile_f64x2": ("float64", 2),
 }
-_ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, PTR, I64, I64, I64)
+ACCUMULATE, BIAS, RELU = 1, 2, 4
+_ARGUMENTS = (PTR, I64, I64, PTR, I64, I64, PTR, I64, I64, I64, PTR)
 _ROWS = 8  # which of them
 _GROUP = 4  # rows that share one address register: x86 reaches base + 0, 1, 2 and (with one more register) 3 strides
 
@@ -93,7 +96,7 @@ class Body:
         emit.set_text_attribute(made, "prefer-vector-width", str(host().bits))
         self.build = build
         self.a, self.row_stride, self.k_stride, panel, self.panel_stride, self.k = made.args[:6]
-        self.tile, self.tile_stride, _, self.accumulate = made.args[6:]
+        self.tile, self.tile_stride, _, self.mode, self.bias = made.args[6:]
         for pointer in (self.a, panel, self.tile):
             pointer.add_attribute("noalias")
         self._start(panel)
@@ -149,21 +152,39 @@ class Body:
         return emit.moved(self.build, base, offset)
 
     def _finish(self) -> None:
-        """Add the sets of sums in a fixed order, then what the tile holds if asked to, and store."""
+        """Add the sets of sums in a fixed order, do what the mode asks for, and store."""
         build = self.build
         totals = [emit.load(build, total, self.vector) for total in self.sums]
         while len(totals) > self.rows * self.vectors:
             half = len(totals) // 2
             totals = [build.fadd(low, high) for low, high in zip(totals[:half], totals[half:], strict=True)]
+        sums = self.sums[: len(totals)]
+        for total, held in zip(totals, sums, strict=True):
+            emit.store(build, total, held)
         places = []
         for row in range(self.rows):
             line = emit.moved(build, self.tile, build.mul(self.tile_stride, number(row)))
             places += [emit.at(build, line, v * self.lanes, self.scalar) for v in range(self.vectors)]
-        with build.if_else(build.icmp_signed("!=", self.accumulate, number(0))) as (added, fresh):
-            with added:
-                for total, place in zip(totals, places, strict=True):
-                    emit.store(build, build.fadd(emit.load(build, place, self.vector), total), place)
-            with fresh:
-                for total, place in zip(totals, places, strict=True):
-                    emit.store(build, total, place)
+        with self._asked(ACCUMULATE):
+            for held, place in zip(sums, places, strict=True):
+                self._add(held, emit.load(build, place, self.vector))
+        with self._asked(BIAS):
+            own = [emit.at(build, self.bias, v * self.lanes, self.scalar) for v in range(self.vectors)]
+            biases = [emit.load(build, place, self.vector) for place in own]
+            for held, bias in zip(sums, biases * self.rows, strict=True):
+                self._add(held, bias)
+        with self._asked(RELU):
+            zero = ir.Constant(self.vector, None)
+            for held in sums:
+                total = emit.load(build, held, self.vector)
+                emit.store(build, build.select(build.fcmp_ordered("<", total, zero), zero, total), held)
+        for held, place in zip(sums, places, strict=True):
+            emit.store(build, emit.load(build, held, self.vector), place)
         build.ret_void()
+
+    def _asked(self, what: int) -> Any:
+        """What is emitted inside happens if the mode asks for it."""
+        return self.build.if_then(emit.not_zero(self.build, self.build.and_(self.mode, number(what))))
+
+    def _add(self, held: ir.Value, more: ir.Value) -> None:
+        emit.store(self.build, self.build.fadd(emit.load(self.build, held, self.vector), more), held)

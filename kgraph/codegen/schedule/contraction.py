@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from kgraph.codegen.schedule.ending import ending_of
 from kgraph.codegen.schedule.kernel import (
     LOOP_NAMES,
     Accumulator,
@@ -295,7 +296,8 @@ def product_of(
         blocks = [Lines(tuple(values.taken()), stores)]
     inner = [Loop(f"k{number}", letters.size[letter]) for number, letter in enumerate(letters.inner)]
     walked = one_run(letters.inner, letters.size, letters.left, *([] if packed else [letters.right]))[0]
-    alone = task.root is node and bool(letters.column) and letters.out[letters.column[-1]] == 1 and not task.placed
+    ending = ending_of(task, node, letters.column)
+    direct = ending is not None and bool(letters.column) and letters.out[letters.column[-1]] == 1
     row, column = renamed_loops([row, column], task)
     schedule = Product(
         left=operands[0],
@@ -313,7 +315,8 @@ def product_of(
         blocks=tuple(blocks),
         whole_rows=bool(found),
         packed=packed,
-        out_strides=_strides(letters, letters.out, letters.row, letters.batch, task) if alone else None,
+        out_strides=_strides(letters, letters.out, letters.row, letters.batch, task) if direct else None,
+        ending=ending if direct else None,
     )
     return schedule, values.stems
 

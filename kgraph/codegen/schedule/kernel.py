@@ -138,6 +138,14 @@ class Strides:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """What is done to the sums of a product where they are, before they are stored once and for all."""
+
+    bias: str  # a row that is added to every row; empty if there is none
+    is_relu: bool
+
+
+@dataclass(frozen=True)
 class Product:
     """A batch of matrix products out[b, m, n] = sum over k of left[b, m, k] * right[b, k, n], and what follows it.
 
@@ -161,7 +169,8 @@ class Product:
     blocks: tuple[Block, ...]
     whole_rows: bool
     packed: bool
-    out_strides: Strides | None  # of the result, where it is the product itself and its columns are neighbours
+    out_strides: Strides | None  # of the result, where tiles can be made in it: its columns are neighbours, and nothing
+    ending: Ending | None  # but this follows the sums
     part: int = 0  # where the first batch loop runs over parts of the sum: how long they are
 
 

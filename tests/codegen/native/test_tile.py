@@ -17,16 +17,20 @@ LENGTHS = (0, 1, 2, 3, 7, 64)
 ROWS = range(1, host().rows + 1)
 
 
-def run(native, name: str, a: np.ndarray, panel: np.ndarray, out: np.ndarray, accumulate: bool = False) -> None:
+def run(
+    native, name: str, a: np.ndarray, panel: np.ndarray, out: np.ndarray, mode: int = 0, bias: np.ndarray | None = None
+) -> None:
     """Call a tile kernel: a is rows x k with any strides."""
     pointer, word = ctypes.c_void_p, ctypes.c_int64
-    signature = (pointer, word, word, pointer, word, word, pointer, word, word, word)
+    signature = (pointer, word, word, pointer, word, word, pointer, word, word, word, pointer)
     call = ctypes.CFUNCTYPE(None, *signature)(native.symbols[name])
     row_stride, k_stride = (stride // a.itemsize for stride in a.strides)
     panel_stride, tile_stride = (matrix.strides[0] // a.itemsize for matrix in (panel, out))
     rows, k = a.shape
     right, target = (panel.ctypes.data, panel_stride), (out.ctypes.data, tile_stride)
-    call(a.ctypes.data, row_stride, k_stride, *right, k, *target, rows, int(accumulate))
+    call(
+        a.ctypes.data, row_stride, k_stride, *right, k, *target, rows, mode, None if bias is None else bias.ctypes.data
+    )
 
 
 def operands(name: str, rows: int, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,9 +66,23 @@ def test_accumulate_adds_to_what_the_tile_holds(native, name, rows):
     a, panel, out = operands(name, rows, 7)
     out[:] = np.arange(out.size, dtype=out.dtype).reshape(out.shape) / out.size
     before = out.astype(np.float64)
-    run(native, name, a, panel, out, accumulate=True)
+    run(native, name, a, panel, out, tile.ACCUMULATE)
     np.testing.assert_allclose(out[:rows], (before[:rows] + product(a, panel)), rtol=0, atol=2 * tolerance(a))
     np.testing.assert_array_equal(out[rows:], before[rows:])
+
+
+@pytest.mark.parametrize("mode", range(8))
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("name", tile.TILES)
+def test_what_follows_a_sum_is_done_in_its_order(native, name, rows, mode):
+    a, panel, out = operands(name, rows, 5)
+    out[:] = 0.25
+    bias = np.linspace(-3, 3, panel.shape[1], dtype=panel.dtype)
+    run(native, name, a, panel, out, mode, bias if mode & tile.BIAS else None)
+    wanted = product(a, panel) + (0.25 if mode & tile.ACCUMULATE else 0) + (bias if mode & tile.BIAS else 0)
+    wanted = np.maximum(wanted, 0) if mode & tile.RELU else wanted
+    np.testing.assert_allclose(out[:rows], wanted, rtol=0, atol=2 * tolerance(a))
+    assert (out[rows:] == 0.25).all()
 
 
 @pytest.mark.parametrize("name", tile.TILES)
@@ -91,10 +109,11 @@ def test_a_may_have_any_strides(native, name, layout, rows):
 def test_nan_and_infinity_pass_through(native, name):
     a, panel, out = operands(name, 3, 5)
     a[0, 2], a[1, 4], panel[:, 0] = np.nan, np.inf, 1.0
-    run(native, name, a, panel, out)
-    assert np.isnan(out[0]).all()
-    assert out[1, 0] == np.inf
-    assert np.isfinite(out[2]).all()
+    for mode in (0, tile.RELU):
+        run(native, name, a, panel, out, mode)
+        assert np.isnan(out[0]).all()
+        assert out[1, 0] == np.inf
+        assert np.isfinite(out[2]).all()
 
 
 @pytest.mark.parametrize("name", tile.TILES)

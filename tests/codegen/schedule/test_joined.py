@@ -37,8 +37,9 @@ def array(*shape: int, dtype: str = "float32") -> np.ndarray:
 
 def copies(compiled: Any) -> int:
     """How many steps only copy an operand."""
-    program = compiled._main().program.plan
-    return sum(program.graph[step.node].op == "concatenate" for step in program.steps)
+    plan = compiled._main().program.plan
+    steps = plan.steps if plan.cut is None else plan.steps[-1].steps
+    return sum(plan.graph[step.node].op == "concatenate" for step in steps)
 
 
 def agrees(
@@ -160,7 +161,7 @@ def test_many_operands_share_the_kernels_that_write_them():
         inputs=[kg.Input(batch_shape=(None, 3))],
     )
     assert copies(compiled) == 40
-    assert len({step.kernel for step in compiled._main().program.plan.steps}) == 41
+    assert len({step.kernel for step in compiled._main().program.plan.kernel_calls}) == 41
     x = array(5, 3)
     np.testing.assert_array_equal(
         compiled(x), np.concatenate([*(x * np.float32(k + 2) for k in range(40)), *[x] * 40], 1)
