@@ -8,11 +8,11 @@ import networkx as nx
 import numpy as np
 
 from kgraph.graph.ir import Graph
+from kgraph.graph.op import INDICES
 from kgraph.graph.sizes import axes_of, resolve
 from kgraph.graph.types import TensorType, is_float, numpy_dtype
 
 LENGTH = 16  # of axes other than the batch whose size is open
-TABLES = {"take": 1, "take_along_axis": 1, "scatter_add": 1, "scatter_set": 1}  # which argument holds the indices
 
 
 def sizes_for(graph: Graph, batch: int) -> dict[str, int]:
@@ -48,7 +48,7 @@ def index_bound(graph: Graph, name: str) -> int:
     rows = []
     for node in graph:
         arguments = graph.arguments(node.name)
-        if node.op in TABLES and arguments[TABLES[node.op]] in after:
+        if node.op in INDICES and arguments[INDICES[node.op]] in after:
             size = graph[arguments[0]].tensor.shape[node.attrs["axis"]]
             rows += [size] if isinstance(size, int) else []
     return min(rows, default=2)

@@ -70,14 +70,15 @@ def profile_of(case: Case, mode: str, threads: int, seconds: float) -> Profile:
     lowered.run(inputs)  # prepares what is made from weights alone
     sizes = bind_sizes(lowered.ir, [one.shape for one in inputs])
     program = lowered.program
-    frame, memory = frame_of(program, inputs, sizes)
+    plan = uncut(program.plan)
+    frame, memory = frame_of(program, plan, inputs, sizes)
     kernels = []
     run = runtime().run
     counted: set[str] = set()
-    for step in uncut(program.plan).steps:
+    for step in plan.steps:
         call = partial(run, program.code_of([step]), 1, frame, threads)
         sample = sample_of(call, seconds)
-        done, moved = counts(program.plan, step, sizes, counted), touched(program.plan, step, sizes)
+        done, moved = counts(plan, step, sizes, counted), touched(plan, step, sizes)
         kernels.append(Kernel(step.node, sample, done, moved))
     del memory
     return Profile(case.task, mode, kernels, sample_of(partial(lowered.run, inputs), seconds))
@@ -99,10 +100,14 @@ def uncut(plan: Plan) -> Plan:
     return replace(plan, steps=steps) if plan.cut else plan
 
 
-def frame_of(program: Program, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]) -> tuple[np.ndarray, list[Any]]:
-    """The addresses and sizes that kernels read, with memory for all values in between, and what owns that memory."""
-    plan, frame = uncut(program.plan), program._frame(sizes)
-    found = layout(plan, sizes)
+def frame_of(
+    program: Program, plan: Plan, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]
+) -> tuple[np.ndarray, list[Any]]:
+    """The addresses and sizes that kernels read, with memory for all values in between, and what owns that memory.
+
+    plan: the program's, uncut.
+    """
+    frame, found = program._frame(sizes), layout(plan, sizes)
     arena = aligned(found.size)
     given = dict(zip(map(plan.root, plan.graph.inputs), inputs, strict=True))
     owned: list[Any] = [arena]

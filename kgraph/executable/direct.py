@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -79,9 +79,12 @@ class DirectExecutable(Executable):
             self._use(self._entries[1], lowered, VALUE_AND_ARRAYS)
         return lowered
 
-    def in_front_of(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """A function that serves calls natively as `__call__` does, and hands all others to this method."""
-        entry, lowered = Entry(method, runtime().entry_at), self._forward()
+    def in_front_of(self, method: Callable[..., Any], idle: Mapping[str, Sequence[Any]]) -> Callable[..., Any]:
+        """A function that serves calls natively as `__call__` does, and hands all others to this method.
+
+        idle: keywords of the method, each with the values that ask for nothing.
+        """
+        entry, lowered = Entry(method, runtime().entry_at, idle), self._forward()
         self._use(entry, lowered, ARRAYS if tree.is_nested(self.definition.outputs) else ARRAY)
         return entry.function
 

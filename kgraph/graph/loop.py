@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kgraph.graph.ir import Graph, Node
-from kgraph.graph.op import OPS
+from kgraph.graph.op import INDICES, OPS
 from kgraph.graph.types import TensorType
 
 
@@ -56,12 +57,12 @@ def ancestors(graph: Graph, names: Iterable[str]) -> set[str]:
     return found
 
 
-def descendants(graph: Graph, names: Iterable[str]) -> set[str]:
-    """The nodes that depend on these, these included."""
-    found, waiting = set(names), list(names)
+def descendants(graph: Graph, names: Iterable[str], around: Iterable[str] = ()) -> set[str]:
+    """The nodes that depend on these, these included; not those that do so only through the nodes in `around`."""
+    found, waiting, around = set(names), list(names), set(around)
     while waiting:
         for reader in graph.nx.successors(waiting.pop()):
-            if reader not in found:
+            if reader not in found and reader not in around:
                 found.add(reader)
                 waiting.append(reader)
     return found
@@ -71,3 +72,9 @@ def results_of(node: Node) -> tuple[TensorType, ...]:
     """The types of what a node with several results gives."""
     assert isinstance(node.type, tuple), f"{node.name} has one result"
     return node.type
+
+
+def can_refuse(op: str, attrs: Mapping[str, Any]) -> bool:
+    """Whether an op, or one in its body, is refused where an index points outside; then it waits until it is wanted."""
+    bodies = (value for value in attrs.values() if isinstance(value, Graph))
+    return op in INDICES or any(can_refuse(node.op, node.attrs) for body in bodies for node in body)

@@ -9,6 +9,7 @@ from typing import Any
 from kgraph.graph.types import is_float, promote
 
 OPS: dict[str, Op] = {}
+INDICES = {"take": 1, "take_along_axis": 1, "scatter_add": 1, "scatter_set": 1}  # arguments looked at before a kernel
 FUNCTIONS: dict[str, Callable[..., Any]] = {}  # public names: the rows, and what is composed of them
 
 

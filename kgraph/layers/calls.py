@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from types import MethodType
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,8 @@ from kgraph.graph.ir import Graph
 from kgraph.graph.op import FUNCTIONS
 from kgraph.graph.sizes import N
 from kgraph.graph.types import TensorType, is_float, standard_dtype, type_of
-from kgraph.layers.masks import Entering, carrying, masks_after
-from kgraph.layers.masks import find_masks as find_masks
+from kgraph.layers.arguments import Arguments, bind, is_tensor, replace_arguments
+from kgraph.layers.masks import Entering, carrying, find_masks, masks_after
 from kgraph.layers.naming import name_scope
 from kgraph.tracing.recording import Recorder, recorded, recorder
 from kgraph.tracing.trace import (
@@ -54,25 +52,6 @@ class Call:
 
 
 @dataclass
-class Arguments:
-    """The arguments of one call, by the names that the layer's `call` gives them."""
-
-    bound: inspect.BoundArguments
-    training: bool | None
-    tensors: dict[str, Any] = field(default_factory=dict)  # those arguments that are nests of tensors
-
-    @property
-    def first(self) -> Any:
-        """The inputs proper: masks and shapes follow them."""
-        return next(iter(self.bound.arguments.values()), None)
-
-    @property
-    def shapes(self) -> dict[str, Any]:
-        """Shapes of the tensors as `build` gets them: {"inputs_shape": (None, 3)}."""
-        return {f"{name}_shape": tree.map_structure(public_shape, value) for name, value in self.tensors.items()}
-
-
-@dataclass
 class Body:
     """A traced call: its graph, and what the graph's outputs are."""
 
@@ -82,16 +61,6 @@ class Body:
     updates: list[Any]  # the variables whose new values follow the outputs
     losses: int  # how many losses follow the updates
     sources: list[Any]  # the values outside that the graph's inputs stand for
-
-
-def is_tensor(value: Any) -> bool:
-    """Whether it is a symbol, a variable or an array."""
-    return isinstance(value, (Symbol, np.ndarray, np.generic)) or hasattr(value, "as_symbol")
-
-
-def public_shape(value: Any) -> tuple[int | None, ...] | None:
-    """The shape as Keras shows it; None for a tensor that is not there."""
-    return None if value is None else tuple(value.shape)
 
 
 def call_layer(
@@ -112,74 +81,6 @@ def call_layer(
     outputs = record_call(layer, args, kwargs, arguments) if symbolic else compute_call(layer, arguments, keep)
     layer.after_call(outputs)
     return outputs
-
-
-def bind(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """Match arguments with the parameters of the layer's `call`, and settle `training`."""
-    signature = signature_of(layer.call)
-    accepts = "training" in signature.parameters
-    given = kwargs.get("training")
-    if not accepts and "training" in kwargs:
-        kwargs = {key: value for key, value in kwargs.items() if key != "training"}
-    try:
-        bound = signature.bind(*map(plain_array, args), **kwargs)
-    except TypeError as error:
-        raise DTypeError(f"layer {layer.name!r} ({type(layer).__name__}) cannot be called so: {error}") from None
-    trace = active()
-    if given is None and accepts:
-        given = bound.arguments.get("training")
-    if given is None and trace is not None:
-        given = trace.training
-    bound.apply_defaults()
-    if accepts:
-        given = bound.arguments["training"] if given is None else given
-        bound.arguments["training"] = bool(given) if given is None or isinstance(given, (int, np.bool_)) else given
-    arguments = Arguments(bound, None if given is None else bool(given))
-    for name, value in bound.arguments.items():
-        if name != "mask" and holds_tensors(layer, name, value):
-            arguments.tensors[name] = value
-    if not layer.takes_any_positional:
-        refuse_others(layer, args, arguments)
-    return arguments
-
-
-def signature_of(call: Callable[..., Any]) -> inspect.Signature:
-    """What a method takes; found out once for each class, for that takes as long as the rest of a call's beginning."""
-    function = getattr(call, "__func__", None)
-    return inspect.signature(call) if function is None else _signature_of_method(function)
-
-
-@cache
-def _signature_of_method(function: Callable[..., Any]) -> inspect.Signature:
-    return inspect.signature(MethodType(function, function))
-
-
-def plain_array(value: Any) -> Any:
-    """Lists of numbers as an array; everything else as it is."""
-    leaves = tree.flatten(value) if isinstance(value, (list, tuple)) else ()
-    numbers = bool(leaves) and all(isinstance(leaf, (int, float)) for leaf in leaves)
-    return np.asarray(value, None if any(isinstance(x, int) for x in leaves) else "float32") if numbers else value
-
-
-def holds_tensors(layer: Any, name: str, value: Any) -> bool:
-    """Whether an argument is a tensor or a nest of them."""
-    leaves = [leaf for leaf in tree.flatten(value) if leaf is not None]
-    found = [is_tensor(leaf) for leaf in leaves]
-    if any(found) and not all(found) and name not in ("args", "kwargs"):
-        raise DTypeError(f"layer {layer.name!r}: argument {name!r} mixes tensors and other values: {value!r:.100}")
-    return bool(found) and all(found)
-
-
-def refuse_others(layer: Any, args: Sequence[Any], arguments: Arguments) -> None:
-    """What is given by position must be a tensor, as in Keras."""
-    names = list(arguments.bound.signature.parameters)
-    for name, value in zip(names, args, strict=False):
-        for leaf in tree.flatten(plain_array(value)):
-            if leaf is not None and not is_tensor(leaf):
-                raise DTypeError(
-                    f"layer {layer.name!r} wants a tensor and got {leaf!r:.60} of type {type(leaf).__name__}; "
-                    f"give what is no tensor by name: {name}=..."
-                )
 
 
 def build(layer: Any, arguments: Arguments) -> None:
@@ -362,11 +263,6 @@ def activity_losses(layer: Any, outputs: Any) -> list[Symbol]:
         loss = as_symbol(layer.activity_regularizer(output))
         losses.append(FUNCTIONS["divide"](loss, output.type.shape[0]) if output.ndim else loss)
     return losses
-
-
-def replace_arguments(bound: inspect.BoundArguments, values: dict[str, Any]) -> inspect.BoundArguments:
-    """The same call with other values."""
-    return inspect.BoundArguments(bound.signature, values)
 
 
 def name_the_layer(error: Exception, layer: Any, inputs: list[tuple[Symbol, Any]]) -> None:

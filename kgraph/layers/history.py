@@ -6,7 +6,8 @@ from typing import Any
 
 from kgraph import tree
 from kgraph.errors import CallIndexError
-from kgraph.layers.calls import Call, public_shape
+from kgraph.layers.arguments import public_shape
+from kgraph.layers.calls import Call
 
 
 def call_at(layer: Any, index: int, what: str) -> Call:

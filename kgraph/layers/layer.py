@@ -15,6 +15,7 @@ from kgraph.errors import ArgumentError, GraphError, ShapeError
 from kgraph.graph.sizes import N, fresh_axis
 from kgraph.graph.types import TensorType, is_float, standard_dtype
 from kgraph.layers import calls, describe, history, naming, remembered, spec
+from kgraph.layers.arguments import public_shape
 from kgraph.layers.operation import Operation
 from kgraph.layers.owner import Owner, unique
 from kgraph.named import home
@@ -187,7 +188,7 @@ class Layer(Owner, Operation):
         """Take on no more weights; remember of what shapes the outputs of the first call were, for `summary`."""
         self.lock_state()
         if self._first_shapes is None:
-            object.__setattr__(self, "_first_shapes", tree.map_structure(calls.public_shape, outputs))
+            object.__setattr__(self, "_first_shapes", tree.map_structure(public_shape, outputs))
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """The mask of the output, where the layer supports masking: that of the input."""

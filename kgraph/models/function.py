@@ -11,11 +11,11 @@ from kgraph.layers import calls
 from kgraph.layers.layer import known_shape, map_shapes
 from kgraph.layers.operation import Operation
 from kgraph.layers.spec import InputSpec, check_inputs
-from kgraph.models.steps import Step, find_steps, retaken
+from kgraph.models.steps import Ends, Step, find_steps, retaken
 from kgraph.tracing.trace import Symbol, symbol_input
 
 
-class Function(Operation):
+class Function(Ends, Operation):
     """The calls of layers, and ops, that lead from `inputs` to `outputs`; both are symbols or nests of them.
 
     Called on other symbols or on arrays, in a nest like that of the inputs, it makes the same calls again, and gives a
@@ -36,16 +36,6 @@ class Function(Operation):
                 raise ArgumentError(f"function {self.name!r}: its {what} must be symbols, and {got}")
         self._nested_inputs, self._nested_outputs = inputs, outputs
         self._steps = sorted(find_steps(self.inputs, self.outputs), key=lambda step: step.symbol.serial)
-
-    @property
-    def inputs(self) -> list[Symbol]:
-        """The input symbols as a flat list."""
-        return tree.flatten(self._nested_inputs)
-
-    @property
-    def outputs(self) -> list[Symbol]:
-        """The output symbols as a flat list."""
-        return tree.flatten(self._nested_outputs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs for other inputs. ArgumentError or ShapeError for inputs that do not fit."""

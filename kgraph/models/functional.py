@@ -12,19 +12,17 @@ from kgraph.layers.layer import Layer
 from kgraph.layers.spec import InputSpec
 from kgraph.models.configuration import Writer, takes_inputs_and_outputs
 from kgraph.models.model import Model
-from kgraph.models.steps import Step, check_names, find_steps, layers_in_order, retaken
+from kgraph.models.steps import Ends, Step, check_names, find_steps, layers_in_order, retaken
 from kgraph.tracing.trace import Symbol
 
 
-class Functional(Model):
+class Functional(Model, Ends):
     """The calls of layers, and ops, that lead from `inputs` to `outputs`; both are symbols or nests of them.
 
     Called on other symbols or on arrays, the model makes the same calls again. GraphError for outputs that need
     something else than the inputs, and for two layers of one name.
     """
 
-    _nested_inputs: Any
-    _nested_outputs: Any
     _steps: list[Step]
     _layers_in_order: list[Layer]
     _locks = False
@@ -64,16 +62,6 @@ class Functional(Model):
     def layers(self) -> list[Layer]:
         """The layers in Keras's order, from inputs to outputs; inputs count as layers."""
         return list(self._layers_in_order)
-
-    @property
-    def inputs(self) -> list[Symbol]:
-        """The input symbols as a flat list."""
-        return tree.flatten(self._nested_inputs)
-
-    @property
-    def outputs(self) -> list[Symbol]:
-        """The output symbols as a flat list."""
-        return tree.flatten(self._nested_outputs)
 
     @property
     def input(self) -> Any:

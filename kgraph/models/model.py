@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kgraph import tree
 from kgraph.errors import ArgumentError, GraphError
@@ -11,7 +11,10 @@ from kgraph.graph.ir import Graph
 from kgraph.graph.sizes import N
 from kgraph.graph.types import TensorType, is_float
 from kgraph.layers import calls, naming
+from kgraph.layers.arguments import bind, plain_array
 from kgraph.layers.layer import Layer, known_shape, map_shapes
+from kgraph.layers.masks import find_masks
+from kgraph.missing import METHODS
 from kgraph.models.storing import Storing
 from kgraph.models.summary import print_summary
 from kgraph.models.traced import Traced
@@ -25,6 +28,14 @@ class Model(Trainer, Storing):
     Model(inputs, outputs) makes a functional model of symbols. A subclass makes its layers in `__init__` and uses
     them in `call`; it is traced at its first call, or when `trace` is given what its inputs are.
     """
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Of a method that Keras has and kgraph has not, say what does it."""
+            if name in METHODS:
+                raise AttributeError(f"kgraph.Model has no {name!r}: {METHODS[name]}")
+            return super().__getattr__(name)
 
     functional: ClassVar[type[Model]]  # the class of Model(inputs, outputs); functional.py fills it in
 
@@ -62,7 +73,7 @@ class Model(Trainer, Storing):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outputs = super().__call__(*args, **kwargs)
         if args and self.__dict__.get("_input_types") is None:
-            given = tree.map_structure(calls.plain_array, args[0])
+            given = tree.map_structure(plain_array, args[0])
             self._input_types = tree.map_structure(lambda leaf: None if leaf is None else self._open_type(leaf), given)
         return outputs
 
@@ -106,9 +117,9 @@ class Model(Trainer, Storing):
         entries = self._entries(inputs)
         with naming.outermost(), tracing(training=training) as found:
             found.autocast = self.autocast_dtype(found.autocast)
-            arguments = calls.bind(self, (entries,), {})
+            arguments = bind(self, (entries,), {})
             calls.build(self, arguments)
-            calls.find_masks(arguments)
+            find_masks(arguments)
             outputs = self.call(*arguments.bound.args, **arguments.bound.kwargs)
             outputs = tree.map_structure(lambda leaf: None if leaf is None else as_symbol(leaf), outputs)
             losses = [as_symbol(loss) for loss in [*found.losses, *self.weight_losses()]]

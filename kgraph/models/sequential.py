@@ -8,7 +8,9 @@ from typing import Any
 from kgraph import tree
 from kgraph.errors import ArgumentError, CallIndexError, GraphError, SavingError
 from kgraph.graph.types import standard_dtype
-from kgraph.layers import calls, naming
+from kgraph.layers import naming
+from kgraph.layers.arguments import is_tensor
+from kgraph.layers.history import call_at, inputs_of, outputs_of
 from kgraph.layers.input import InputLayer
 from kgraph.layers.layer import Layer, is_shape
 from kgraph.models.functional import Functional
@@ -120,7 +122,7 @@ class Sequential(Model):
         self.built = made is not None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if args and not self.built and calls.is_tensor(args[0]):
+        if args and not self.built and is_tensor(args[0]):
             dtype = standard_dtype(args[0].dtype)
             object.__setattr__(self, "_input_dtype", dtype if dtype.startswith(("int", "uint", "bool")) else None)
         return super().__call__(*args, **kwargs)
@@ -164,13 +166,13 @@ class Sequential(Model):
 
     @property
     def input(self) -> Any:
-        """The input symbol."""
-        return self._known("input")
+        """What its first call was on, as in Keras; before one, its own input symbol."""
+        return inputs_of(call_at(self, 0, "input")) if self.inbound_nodes else self._known("input")
 
     @property
     def output(self) -> Any:
-        """The output symbol, or a nest of them."""
-        return self._known("output")
+        """What its first call gave, as in Keras; before one, its own output symbol, or a nest of them."""
+        return outputs_of(call_at(self, 0, "output")) if self.inbound_nodes else self._known("output")
 
     @property
     def input_shape(self) -> Any:

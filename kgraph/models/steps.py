@@ -16,6 +16,24 @@ from kgraph.layers.operation import Operation
 from kgraph.tracing.trace import Symbol, record, with_mask
 
 
+class Ends:
+    """What the steps of a definition lead from and to: nests of symbols."""
+
+    __slots__ = ()
+    _nested_inputs: Any
+    _nested_outputs: Any
+
+    @property
+    def inputs(self) -> list[Symbol]:
+        """The input symbols as a flat list."""
+        return tree.flatten(self._nested_inputs)
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        """The output symbols as a flat list."""
+        return tree.flatten(self._nested_outputs)
+
+
 @dataclass(eq=False)
 class Step:
     """One call of a layer, or one op applied between layers."""

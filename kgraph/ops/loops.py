@@ -53,9 +53,10 @@ def _no_row(*_: Any, **__: Any) -> Any:
 
 
 # attrs of a loop: body; carried and scanned, how many of its arguments are carried from step to step and cut along
-# their first axis; length; reverse; guarded: the first carried value says whether another step is due. A step is
-# given what is carried, one slice of each scanned argument, and the rest; it makes what is carried on, and one slice
-# of each other result.
+# their first axis; length; reverse; guarded: the first carried value says whether another step is due; recompute, where
+# it is there: the gradient computes the steps again, and no pass makes one value of those of all steps. A step is given
+# what is carried, one slice of each scanned argument, and the rest; it makes what is carried on, and one slice of each
+# other result.
 OPS["loop"] = Op(name="loop", kind="loop", type=_loop_type, numpy=_no_row)
 # attrs of a cond: body and other, two graphs with the same inputs and results; the first argument says which.
 OPS["cond"] = Op(name="cond", kind="loop", type=_cond_type, numpy=_no_row)
@@ -179,6 +180,7 @@ def _scan(
     f: Callable[..., Any], init: Any, xs: Any, length: Dim, reverse: bool, guarded: bool = False
 ) -> tuple[Any, Any]:
     carried, scanned = _symbols(init), _symbols(xs)
+    since = Symbol("mark").serial if guarded else None  # there may be no step
     given = [symbol_input(f"carry_{i}", one.type) for i, one in enumerate(carried)]
     slices = [symbol_input(f"x_{i}", TensorType(one.type.shape[1:], one.type.dtype)) for i, one in enumerate(scanned)]
     watched = Watched(f, "the function of a loop")
@@ -191,7 +193,7 @@ def _scan(
     stacked = _symbols(ys)
     if not (given or held or stacked):
         return init, ys
-    body, captured = capture([*made, *new, *stacked], [*given, *held, *slices])
+    body, captured = capture([*made, *new, *stacked], [*given, *held, *slices], None, since)
     arguments = (*carried, *watched.before, *scanned, *captured)
     attrs = {
         "body": body, "carried": len(given) + len(held), "scanned": len(scanned), "length": length,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from kgraph.graph.ir import Graph, Node
-from kgraph.graph.op import OPS
+from kgraph.graph.op import INDICES, OPS
 from kgraph.graph.sizes import Dim, Shape
 from kgraph.graph.types import TensorType
 
@@ -23,7 +23,6 @@ WIDEST_ROW = 1024  # columns of a product that a thread keeps for a reduction al
 FLOATING = ("float32", "float64")
 MOST_PLACES = 4  # elements of one value that one element of a kernel's result may be made of
 MOST_STEPS = 8  # ops on the way to a value that is computed more often than it has elements
-INDICES = {"take": 1, "take_along_axis": 1, "scatter_add": 1, "scatter_set": 1}  # arguments looked at before a kernel
 CHOOSING = ("pad", "concatenate")  # moves that read an operand only where they take it
 MOST_CHOICES = 8  # operands of a concatenation that each element of what follows is looked for in
 

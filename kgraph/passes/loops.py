@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from kgraph.graph.ir import LEAVES, Graph, Node
-from kgraph.graph.loop import Parts, ancestors, replace_loop, results_of
+from kgraph.graph.loop import Parts, ancestors, can_refuse, replace_loop, results_of
 from kgraph.graph.op import OPS
 from kgraph.passes.rewrite import stand_in
 from kgraph.tracing.batched import batch, can_batch
@@ -124,17 +124,19 @@ class _Moved:
     def __init__(self, graph: Graph, body: Graph, inputs: Parts, node: Node) -> None:
         self.body, self.length = body, node.attrs["length"]
         bound = set(inputs.carried)
+        may_stack = not node.attrs.get("recompute", False)  # such a loop is there so that nothing is stacked
         self.sliced = set(inputs.scanned)  # has one value for each step
         self.free: list[str] = []  # does not wait for what is carried
         for one in body:
             sources = body.arguments(one.name)
             if one.op in LEAVES:
                 continue
-            if isinstance(one.type, tuple) or any(source in bound for source in sources):
+            waits = node.attrs["guarded"] and can_refuse(one.op, one.attrs)  # for there may be no step
+            if isinstance(one.type, tuple) or waits or any(source in bound for source in sources):
                 bound.add(one.name)
             elif not any(source in self.sliced for source in sources):
                 self.free.append(one.name)
-            elif can_batch(one, [source in self.sliced for source in sources]):
+            elif may_stack and can_batch(one, [source in self.sliced for source in sources]):
                 self.free.append(one.name)
                 self.sliced.add(one.name)
             else:

@@ -1,7 +1,8 @@
 """What a function does with symbols, as a graph of its own: the body of a loop or of a branch.
 
 Whatever the function reads and does not compute from its own arguments is computed outside, once: weights, symbols of
-the model around it, and what follows from these alone. Each becomes an input of the body after the arguments.
+the model around it, and what follows from these alone. Each becomes an input of the body after the arguments. Where the
+body may not run at all, what an index may stop is computed inside.
 """
 
 from __future__ import annotations
@@ -11,20 +12,25 @@ from typing import Any
 
 from kgraph.errors import GraphError
 from kgraph.graph.ir import Graph, Node
+from kgraph.graph.loop import can_refuse
 from kgraph.tracing.trace import Symbol, Trace, active, insert, needed, symbol_input
 
 BROUGHT = ("input", "param", "ref")  # values that nothing computes
 
 
 def capture(
-    outputs: Sequence[Symbol], given: Sequence[Symbol] = (), since: int | None = None
+    outputs: Sequence[Symbol], given: Sequence[Symbol] = (), since: int | None = None, lookups_since: int | None = None
 ) -> tuple[Graph, list[Symbol]]:
     """The graph of `outputs` with the inputs `given` and, after them, those that stand for the symbols returned.
 
     since: a serial number; all that was made later is computed inside, though it does not depend on the arguments.
+    lookups_since: the same, of what is refused where an index points outside.
     """
     order = needed(outputs)
-    inside = _inside(order, given, since)
+    marked = {one.serial for one in order if since is not None and one.serial > since and one.op not in BROUGHT}
+    if lookups_since is not None:
+        marked |= {one.serial for one in order if one.serial > lookups_since and can_refuse(one.op, one.attrs)}
+    inside = _inside(order, given, marked)
     captured: dict[int, Symbol] = {}
     for symbol in order:
         if symbol.serial in inside:
@@ -41,13 +47,12 @@ def capture(
     return body, list(captured.values())
 
 
-def _inside(order: Sequence[Symbol], given: Sequence[Symbol], since: int | None) -> set[int]:
-    """What is computed from the arguments, and the numbers that kernels write into their text."""
+def _inside(order: Sequence[Symbol], given: Sequence[Symbol], marked: set[int]) -> set[int]:
+    """What is marked or computed from the arguments, what follows, and the numbers that kernels write in their text."""
     own = {one.serial for one in given}
     numbers: set[int] = set()
     for symbol in order:
-        is_later = since is not None and symbol.serial > since and symbol.op not in BROUGHT
-        if is_later or any(one.serial in own for one in symbol.inputs):
+        if symbol.serial in marked or any(one.serial in own for one in symbol.inputs):
             own.add(symbol.serial)
         elif _is_scalar(symbol) and all(one.serial in numbers for one in symbol.inputs):
             numbers.add(symbol.serial)

@@ -190,28 +190,36 @@ class Batches:
     def epoch(self, steps: int | None) -> Iterator[Any]:
         """The batches of one epoch: `steps` of them, or all that come.
 
-        What can begin anew does so where it ends before there are steps enough; a generator goes on.
+        What can begin anew does so where it ends before there are steps enough; a generator goes on. A PyDataset hears
+        of the beginning, and of the end unless the epoch is broken off, as in Keras.
         """
-        again = not is_generator(self.source)
-        if steps is None or steps == self.steps or self._running is None:
-            self._running = self._begin()
-        count, since = 0, 0
+        self._tell("on_epoch_begin")
+        yield from self._batches(steps)
+        self._tell("on_epoch_end")
+
+    def start_over(self) -> None:
+        """Let the next epoch begin with the first batch; a generator goes on."""
+        self._running = None
+
+    def _tell(self, event: str) -> None:
+        if hasattr(self.source, event):
+            getattr(self.source, event)()
+
+    def _batches(self, steps: int | None) -> Iterator[Any]:
+        running = None if steps in (None, self.steps) else self._running
+        is_new = running is None  # it has given no batch yet
+        running = self._begin() if running is None else running
+        again, count = not is_generator(self.source), 0
         while steps is None or count < steps:
-            assert self._running is not None
-            given = next(self._running, _END)
+            given = next(running, _END)
             if given is _END:
                 self._running = None
-                if steps is None or not again or not since:
+                if steps is None or not again or is_new:
                     return
-                self._running, since = self._begin(), 0
+                running, is_new = self._begin(), True
                 continue
-            count, since = count + 1, since + 1
+            self._running, count, is_new = running, count + 1, False
             yield self._batch(given)
-
-    def end_epoch(self) -> None:
-        """Tell a PyDataset that the epoch is over."""
-        if hasattr(self.source, "on_epoch_end"):
-            self.source.on_epoch_end()
 
     def _begin(self) -> Iterator[Any]:
         if hasattr(self.source, "__getitem__") and not hasattr(self.source, "__iter__"):

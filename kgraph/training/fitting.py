@@ -14,6 +14,7 @@ from kgraph.errors import ArgumentError
 from kgraph.training.data import BATCH_SIZE, Arrays, Batches, dataset, is_generator, unpack_x_y_sample_weight
 from kgraph.training.epoch import Epoch
 
+IDLE = {"verbose": (0, False, "auto"), "batch_size": (None, BATCH_SIZE), "steps": (None,), "callbacks": (None,)}
 TOLD = 0.1  # seconds between two reports of progress, and the most that Ctrl-C waits for beside a step
 
 
@@ -87,8 +88,6 @@ def _epochs(
             found = _evaluated(model, validation, validation_steps, told)
             logs = {**logs, **{f"val_{name}": value for name, value in found.items()}}
         told.on_epoch_end(epoch, logs)
-        if isinstance(given, Batches):
-            given.end_epoch()
         if model.stop_training:
             break
     return logs
@@ -129,11 +128,13 @@ def predict(
 ) -> Any:
     """The outputs for a dataset, as arrays: batch after batch, put together along the first axis.
 
-    The data is that of `fit`; targets that it brings are left alone. A single batch is computed without a bar.
+    The data is that of `fit`; targets that it brings are left alone. A single batch is computed without a bar, and
+    an array like one before by native code, without Python, unless keywords ask for more than those of `IDLE` do.
     Raises ArgumentError or ShapeError for data that does not fit.
     """
-    quiet = callbacks is None and steps is None and verbose in (0, "auto")
-    if quiet and self._native_predict is not None and type(x) is np.ndarray and len(x) <= (batch_size or BATCH_SIZE):
+    quiet = callbacks is None and steps is None and verbose in IDLE["verbose"]
+    room = BATCH_SIZE if batch_size is None else batch_size if type(batch_size) is int else 0  # what is odd: see below
+    if quiet and self._native_predict is not None and type(x) is np.ndarray and x.ndim and len(x) <= room:
         made = self._native_predict(x)
         if made is not None:
             return made
@@ -259,6 +260,8 @@ def _is_due(epoch: int, frequency: Any) -> bool:
 
 
 def _evaluated(model: Any, given: Any, steps: int | None, told: Any) -> dict[str, float]:
+    if isinstance(given, Batches):
+        given.start_over()  # each time the same batches are measured
     told.on_test_begin()
     model.reset_metrics()
     logs = run_epoch(model, "test", given, steps_of(given, steps), told)

@@ -15,7 +15,7 @@ from kgraph import ops, optimizers, tree
 from kgraph.errors import ArgumentError, GraphError
 from kgraph.executable.direct import DirectExecutable, declined
 from kgraph.executable.gradient_tape import GradientTape
-from kgraph.layers.owner import note_change
+from kgraph.layers.owner import note_change, unique
 from kgraph.metrics import Mean
 from kgraph.saving import objects
 from kgraph.tracing.stateless import StatelessScope, paired
@@ -43,7 +43,7 @@ class Compilation:
         return {**self.__dict__, "steps": {}}
 
 
-NATIVE = ("_predictor", "_native_predict", "predict")  # attributes of a model that has predicted
+NATIVE = ("_predictor", "_native_predict", "predict", "predict_on_batch")  # attributes of a model that has predicted
 
 
 class Trainer:
@@ -54,6 +54,7 @@ class Trainer:
     """
 
     _compilation: Compilation | None = None
+    _metrics: list[Any]
     _initial_epoch: int | None = None  # set by a callback that restores
     _predictor: Steps | None = None
     _native_predict: Any = None  # what serves `predict` of one array natively; None for what it cannot serve
@@ -159,7 +160,10 @@ class Trainer:
 
     @property
     def metrics(self) -> list[Any]:
-        """The mean of the loss, what `compile` was given, and the metrics that the model and its layers hold."""
+        """The mean of the loss, what `compile` was given, and the metrics that the model and its layers hold.
+
+        Not those of a model in it, which measure when that one is trained itself.
+        """
         found = []
         if (made := self._compilation) is not None:
             found = [
@@ -167,7 +171,7 @@ class Trainer:
                 *(made.loss.metrics if made.loss else ()),
                 *(made.metrics.metrics if made.metrics else ()),
             ]
-        return [*found, *super().metrics]  # type: ignore[misc]
+        return unique([*found, *self._metrics, *_metrics_below(self)])
 
     @property
     def metrics_names(self) -> list[str]:
@@ -299,9 +303,13 @@ class Trainer:
         made = step(data)
         found = step.executable if isinstance(step, CompiledStep) and step.inputs == 1 else None
         if isinstance(found, DirectExecutable) and isinstance(data, np.ndarray) and isinstance(made, np.ndarray):
-            object.__setattr__(self, "_native_predict", found.in_front_of(declined))
-            if type(self).predict is Trainer.predict:
-                object.__setattr__(self, "predict", found.in_front_of(MethodType(Trainer.predict, self)))
+            served: dict[str, Any] = {"_native_predict": found.in_front_of(declined, {})}
+            for name, idle in (("predict", fitting.IDLE), ("predict_on_batch", {})):
+                method = getattr(Trainer, name)
+                if getattr(type(self), name) is method:
+                    served[name] = found.in_front_of(MethodType(method, self), idle)
+            for name, function in served.items():
+                object.__setattr__(self, name, function)
         return made
 
     def _input_symbols(self) -> Any:
@@ -336,11 +344,8 @@ class Trainer:
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as arrays."""
-        if self._native_predict is not None and type(x) is np.ndarray:
-            made = self._native_predict(x)
-            if made is not None:
-                return made
-        return self.predict(x, batch_size=max(1, dataset(x).size), verbose=0)  # type: ignore[union-attr]
+        size = dataset(x).size  # type: ignore[union-attr]
+        return fitting.predict(self, x, batch_size=max(1, size), verbose=0)
 
     def _on_batch(self, kind: str, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
         given = dataset(x, y, sample_weight)
@@ -367,3 +372,9 @@ class Trainer:
         self.compile(**given)
         if self.optimizer is not None and getattr(self, "built", False):
             self.optimizer.build(self.trainable_variables)
+
+
+def _metrics_below(layer: Any) -> list[Any]:
+    """The metrics that layers in a layer hold."""
+    found = [_metrics_below(one) if isinstance(one, Trainer) else one.metrics for one in layer._sublayers]
+    return [metric for metrics in found for metric in metrics]

@@ -212,3 +212,24 @@ def test_indices_in_a_loop_are_checked() -> None:
     np.testing.assert_allclose(compiled(data, good), data.sum(1), rtol=1e-5, atol=1e-5)
     with pytest.raises(kg.errors.RangeError, match="outside"):
         compiled(data, good + 1)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("inner", [lambda call: call, kg.layers.Lambda], ids=["an op", "in a layer"])
+def test_a_wrong_index_is_an_error_only_if_a_step_runs(inner, target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though what is looked up is the same in every step, and could be computed before the loop."""
+    monkeypatch.setenv("KGRAPH_CUDA", "emulate")
+    table, index, count = kg.Input((3,)), kg.Input((1,), dtype="int32"), kg.Input((), dtype="int32")
+    look_up = inner(lambda both: 2.0 * ops.take(both[0], both[1][:, 0], axis=0))
+    total = ops.while_loop(
+        lambda i, s: i < ops.max(count), lambda i, s: (i + 1, s + look_up([table, index])), (0, ops.zeros_like(table))
+    )[1]
+    model = kg.Model([table, index, count], total)
+    given = np.arange(6, dtype="float32").reshape(2, 3), np.array([[1], [7]], "int32")
+    for call in (kg.compile(model, target=target), lambda *given: model(list(given))):
+        np.testing.assert_array_equal(call(*given, np.zeros(2, "int32")), np.zeros((2, 3)))
+        for steps in (1, 3):
+            with pytest.raises(kg.errors.RangeError, match="outside"):
+                call(*given, np.full(2, steps, "int32"))
+            good = given[0], np.ones((2, 1), "int32"), np.full(2, steps, "int32")
+            np.testing.assert_array_equal(call(*good), 2 * steps * np.tile(given[0][1:], (2, 1)))

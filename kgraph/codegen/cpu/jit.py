@@ -10,12 +10,12 @@ import gc
 import linecache
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
 
@@ -33,6 +33,11 @@ from kgraph.codegen.progress import Progress
 from kgraph.codegen.scalars.binding import rebound
 from kgraph.codegen.scalars.table import scalars
 from kgraph.codegen.schedule.kernel import Kernel
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from kgraph.codegen.native.workshop import Workshop
 
 ENTRY = "kernel"
 FASTMATH = {"contract", "nsz"}  # only sums of many elements may be reordered: see intrinsics.added
@@ -108,10 +113,7 @@ def shared_objects(wanted: Sequence[Wanted]) -> list[bytes]:
             from kgraph.codegen.native.workshop import Workshop
 
             with Workshop(len(lacking), True) as shop, Progress(len(lacking)) as progress, without_collection():
-                coming = {}
-                for number, key in enumerate(lacking, 1):
-                    progress.reached(number)
-                    coming[key] = shop.submit(*texts[key]())
+                coming = _handed_in(shop, {key: texts[key] for key in lacking}, progress)
                 made = {key: future.result() for key, future in coming.items()}
             for key, code in made.items():
                 store.put(key, code)
@@ -142,14 +144,22 @@ def _compiled(wanted: dict[str, Wanted], names: list[str]) -> dict[str, bytes]:
 
     with Workshop(len(parts) + len(wanted)) as shop, Progress(len(wanted)) as progress, without_collection():
         made = {part: shop.submit(*_of_part(part)) for part in parts}
-        coming = {}
-        for number, (key, one) in enumerate(wanted.items(), 1):
-            progress.reached(number)
-            coming[key] = shop.submit(*_of_kernel(one))
-            if number % KERNELS_A_COLLECTION == 0:
-                gc.collect()
+        coming = _handed_in(shop, {key: partial(_of_kernel, one) for key, one in wanted.items()}, progress)
         need(names, made)
         return {key: future.result() for key, future in coming.items()}
+
+
+def _handed_in(
+    shop: Workshop, texts: Mapping[str, Callable[[], tuple[Any, ...]]], progress: Progress
+) -> dict[str, Future[bytes]]:
+    """The object files to come, by key. While some are made, the next text is."""
+    coming = {}
+    for number, (key, text) in enumerate(texts.items(), 1):
+        progress.reached(number)
+        coming[key] = shop.submit(*text())
+        if number % KERNELS_A_COLLECTION == 0:
+            gc.collect()
+    return coming
 
 
 @contextmanager

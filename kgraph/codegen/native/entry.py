@@ -2,17 +2,21 @@
 
     PyObject *kg_entry(PyObject *self, PyObject **args, i64 count, PyObject *keywords)    METH_FASTCALL | METH_KEYWORDS
 
-self is a tuple: an array of one word, the address of a `Table` or 0, and a callable. Where the arguments are arrays as
-the table describes them, or can be converted without a question, and a context is ready, the call is made here. All
-else (lists, errors, sizes that are new, weights that have changed, an index that points outside) is left to the
-callable, with the same arguments.
+self is a tuple: an array of words, the first of them the address of a `Table` or 0, and a callable. Where the arguments
+are arrays as the table describes them, or can be converted without a question, and a context is ready, the call is made
+here. All else (lists, errors, sizes that are new, weights that have changed, an index that points outside) is left to
+the callable, with the same arguments.
+
+Keywords are `out=`, or what is known to ask for nothing, such as `verbose=0`: names and values that are the very
+objects whose addresses are in the array.
 """
 
 from __future__ import annotations
 
 import ctypes
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +31,9 @@ from kgraph.codegen.native.emit import I32, I64, NULL, PTR, VOID, at, number
 from kgraph.codegen.native.python_abi import field, python
 from kgraph.codegen.native.table import COMPUTE, FIT, FRESH, MOST_TENSORS, UPDATE, Table, word
 
-ENTRY, _TRY = "kg_entry", "kg_try"
+ENTRY, _TRY, _IDLE = "kg_entry", "kg_try", "kg_idle"
+TABLE, PAIRS, FIRST_PAIR = range(3)  # words of an entry: of pairs, how many, and each one's name and value
+_TAKES_OUT = -1  # in place of how many
 _FASTCALL, _KEYWORDS = 0x80, 0x02
 
 
@@ -61,21 +67,28 @@ def _same(thing: Any) -> Any:
 class Entry:
     """A native function in front of a Python method. `function` is what to call."""
 
-    def __init__(self, method: Callable[..., Any], address: int) -> None:
-        """method: what is called where native code does not serve. address: of `kg_entry`."""
-        self._word = np.zeros(1, np.int64)
+    def __init__(
+        self, method: Callable[..., Any], address: int, idle: Mapping[str, Sequence[Any]] | None = None
+    ) -> None:
+        """method: what is called where native code does not serve. address: of `kg_entry`.
+
+        idle: the values by keyword that ask for nothing beyond the plain call, where the method takes no `out`.
+        """
+        pairs = [(sys.intern(name), value) for name, values in (idle or {}).items() for value in values]
+        count = _TAKES_OUT if idle is None else len(pairs)
+        self._words = np.array([0, count, *(id(one) for pair in pairs for one in pair)], np.int64)
         self._tables: list[Table] = []  # all that were ever in use: another thread may have just read an address
         new = ctypes.pythonapi.PyCFunction_NewEx
         new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
-        this = _Self((self._word, method, self._tables))
+        this = _Self((self._words, method, self._tables, pairs))
         self.function = new(ctypes.addressof(_definition(method, address)), this, None)
 
     def use(self, table: Table) -> None:
         """Serve calls by this table from now on."""
-        if self._word[0] != table.address:
+        if self._words[TABLE] != table.address:
             if table not in self._tables:
                 self._tables.append(table)
-            self._word[0] = table.address
+            self._words[TABLE] = table.address
 
 
 def _definition(method: Callable[..., Any], address: int) -> _Method:
@@ -95,13 +108,17 @@ def _definition(method: Callable[..., Any], address: int) -> _Method:
 def emit_entry(module: ir.Module) -> None:
     """Add `kg_entry` to a module that has the contexts, the tables and the arrays."""
     _emit_try(module)
+    _emit_idle(module)
     made, build = emit.function(module, ENTRY, PTR, [PTR, PTR, I64, PTR])
     this, args, count, keywords = made.args
     slow, given = made.append_basic_block("slow"), emit.space(build, MOST_TENSORS)
-    table = _table(build, this, count, slow)
+    holder = python(build, PTR, abi.TUPLE_ITEM, this, number(0))
+    words = emit.load(build, field(build, holder, abi.DATA), PTR)
+    table = _table(build, words, count, slow)
+    asked = _asked(build, words, at(build, args, count), keywords, slow)
     with emit.loop(build, number(0), count) as index:
         emit.store(build, emit.load(build, at(build, args, index)), at(build, given, index))
-    result = emit.call(build, _TRY, PTR, table, given, args, keywords)
+    result = emit.call(build, _TRY, PTR, table, given, args, asked)
     with emit.loop(build, number(0), count) as index:
         one = emit.load(build, at(build, given, index), PTR)
         converted = build.icmp_signed("!=", one, emit.load(build, at(build, args, index), PTR))
@@ -119,13 +136,43 @@ def _handed_over() -> ir.Value:
     return number(1).inttoptr(PTR)
 
 
-def _table(build: ir.IRBuilder, this: ir.Value, count: ir.Value, slow: ir.Block) -> ir.Value:
+def _table(build: ir.IRBuilder, words: ir.Value, count: ir.Value, slow: ir.Block) -> ir.Value:
     """The table, if there is one and it is for so many inputs."""
-    holder = python(build, PTR, abi.TUPLE_ITEM, this, number(0))
-    table = build.inttoptr(emit.atomic_load(build, emit.load(build, field(build, holder, abi.DATA), PTR)), PTR)
+    table = build.inttoptr(emit.atomic_load(build, at(build, words, TABLE)), PTR)
     emit.need(build, emit.not_zero(build, table), slow)
     emit.need(build, build.icmp_signed("==", count, word(build, table, tables.INPUTS)), slow)
     return table
+
+
+def _asked(build: ir.IRBuilder, words: ir.Value, values: ir.Value, keywords: ir.Value, slow: ir.Block) -> ir.Value:
+    """The names of keywords, or null where they ask for nothing; all that an entry knows not to take is handed over."""
+    asked = emit.variable(build, PTR, keywords)
+    takes_out = build.icmp_signed("==", word(build, words, PAIRS), number(_TAKES_OUT))
+    with build.if_then(build.not_(build.or_(emit.is_zero(build, keywords), takes_out)), likely=False):
+        emit.need(build, emit.not_zero(build, emit.call(build, _IDLE, I64, words, values, keywords)), slow)
+        emit.store(build, NULL, asked)
+    return emit.load(build, asked, PTR)
+
+
+def _emit_idle(module: ir.Module) -> None:
+    """Whether each keyword is one of an entry's pairs."""
+    made, build = emit.function(module, _IDLE, I64, [PTR, PTR, PTR], internal=True)
+    words, values, keywords = made.args
+    pairs = at(build, words, FIRST_PAIR)
+    end = build.mul(word(build, words, PAIRS), number(2))
+    with emit.loop(build, number(0), python(build, I64, abi.TUPLE_SIZE, keywords)) as index:
+        name = build.ptrtoint(python(build, PTR, abi.TUPLE_ITEM, keywords, index), I64)
+        value, found = word(build, values, index), emit.variable(build, I64, number(0))
+        emit.store(build, number(0), found)
+        with emit.loop(build, number(0), end, 2) as place:
+            pair = at(build, pairs, place)
+            is_name, is_value = (
+                build.icmp_signed("==", word(build, pair, part), one) for part, one in enumerate((name, value))
+            )
+            same = build.zext(build.and_(is_name, is_value), I64)
+            emit.store(build, build.or_(emit.load(build, found), same), found)
+        emit.leave_if(build, emit.is_zero(build, emit.load(build, found)), number(0))
+    build.ret(number(1))
 
 
 def _emit_try(module: ir.Module) -> None:
