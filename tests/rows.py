@@ -205,6 +205,16 @@ CALLS: list[Call] = [
         ("sign_of_det", (x(T, T),), {}),
         ("random_bits", (SEED,), {"shape": (N, T)}),
         ("random_bits", (SEED,), {"shape": (3, N, 7)}),
+        (
+            "random_part",
+            (SEED, at(below=5), at(below=3)),
+            {"shape": (4, N), "whole": (3, 9, N), "row": 1, "sample_axis": 0},
+        ),
+        (
+            "random_part",
+            (SEED, at(below=5), at(below=3)),
+            {"shape": (4, N), "whole": (9, N), "row": 0, "sample_axis": None},
+        ),
         ("scatter_add", (x(4, 3), at(N, below=4), x(N, 3)), {"axis": 0}),
         ("scatter_add", (x(N, 4, 2), at(6, below=4, dtype="uint8"), x(N, 6, 2)), {"axis": 1}),
         ("scatter_add", (x(T, 3), at(N, 2, below=T, dtype="int64"), x(N, 2, 3)), {"axis": 0}),

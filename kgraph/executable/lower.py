@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
-from kgraph.executable.differentiate import Request
+from kgraph.executable.differentiate import Request, nothing
 from kgraph.gradients.autodiff import expand
-from kgraph.graph.ir import Graph
+from kgraph.graph.ir import GRADIENTS, Graph
 from kgraph.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, OF_TARGET, run
+from kgraph.passes.blocks import in_blocks
+from kgraph.passes.chain import WIDEST
+from kgraph.passes.loops import in_bodies
 
 
 def lower(graph: Graph, request: Request, freeze: bool = False, target: str = "cpu") -> dict[str, Graph]:
@@ -16,9 +20,18 @@ def lower(graph: Graph, request: Request, freeze: bool = False, target: str = "c
     graph = run(graph, {"inline": BEFORE_GRADIENTS["inline"]}, stages)
     graph = request.extend(frozen(graph) if freeze else graph)
     graph = run(graph, {name: step for name, step in BEFORE_GRADIENTS.items() if name != "inline"}, stages)
+    longest = WIDEST if "chain" in OF_TARGET.get(target, {}) and not has_gradients(graph, request) else 0
+    graph = run(graph, {"blocks": in_bodies(partial(in_blocks, longest=longest, by_sample=target == "cpu"))}, stages)
     differentiated = {"gradients": lambda graph: request.differentiate(expand(graph))}
     run(graph, {**differentiated, **AFTER_GRADIENTS, **OF_TARGET.get(target, {})}, stages)
     return stages
+
+
+def has_gradients(graph: Graph, request: Request) -> bool:
+    """Whether gradients are asked for: of what the graph returns, or in it."""
+    inner = (value for node in graph for value in node.attrs.values() if isinstance(value, Graph))
+    asked = request.differentiate is not nothing or any(node.op == GRADIENTS for node in graph)
+    return asked or any(has_gradients(body, request) for body in inner)
 
 
 def frozen(graph: Graph) -> Graph:

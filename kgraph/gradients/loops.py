@@ -1,8 +1,9 @@
 """Gradients of loops and branches: a loop that goes the other way, and a branch between gradients.
 
 The loop that is differentiated returns, besides its results, the values of each step that the gradients need and that
-are not cheaply computed again. The gradient of what all steps share is a sum over the steps: where it is a product or
-a sum in each step, it becomes one product or sum after the loop.
+are not cheaply computed again; a loop that recomputes returns nothing of the kind. The gradient of what all steps
+share is a sum over the steps: where it is a product or a sum in each step, it becomes one product or sum after the
+loop.
 """
 
 from __future__ import annotations
@@ -49,13 +50,19 @@ class LoopGradient:
         self.cotangents = self.joint.inputs[len(body.inputs) :]
         self.joint.outputs = self.joint.outputs[len(body.outputs) :]
         self.grads = dict(zip(self.wrt, self.joint.outputs, strict=True))
-        self.saved = self._saved()
+        self.recomputes = node.attrs.get("recompute", False)
+        self.saved = self._carried_before() if self.recomputes else self._saved()
         forward = self.joint.copy()
         forward.outputs = [*body.outputs, *self.saved]
         forward.inputs = list(body.inputs)
         forward.nx.remove_nodes_from(descendants(forward, self.cotangents))
         attrs = {**node.attrs, "body": forward.prune()}
         graph.set(name, attrs=attrs, type=OPS["loop"].type(**attrs))
+
+    def _carried_before(self) -> list[str]:
+        """Of what a step carries, the values that its gradients depend on: all else is computed again from them."""
+        used = ancestors(self.joint, self.joint.outputs)
+        return [one for one in self.inputs.carried if one in used]
 
     def _saved(self) -> list[str]:
         """The values of a step that the gradients read, where they are neither at hand nor cheap."""
@@ -118,7 +125,7 @@ class _Backward:
         """The gradients of the loop's arguments."""
         found, body = self.found, self.body
         inputs, grads = found.inputs, found.grads
-        later = {one: self.later(grads[one]) for one in inputs.constant if one in grads}
+        later = {one: None if found.recomputes else self.later(grads[one]) for one in inputs.constant if one in grads}
         kept = [one for one, whole in later.items() if whole is None]  # added up from step to step
         sums = [self.summed(grads[one]) for one in kept]
         back = [grads[one] for one in inputs.carried if one in grads]

@@ -8,6 +8,7 @@ from kgraph import ops, random
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.layers.layer import Layer, is_shape
 from kgraph.layers.regularization import checked_share
+from kgraph.ops.nn import triangle
 
 
 class Attention(Layer):
@@ -75,7 +76,7 @@ class Attention(Layer):
         seen = None if value_mask is None else ops.expand_dims(ops.cast(value_mask, "bool"), -2)
         if use_causal_mask:
             rows, columns = scores.type.shape[-2:]
-            before = ops.expand_dims(ops.tri(rows, columns, dtype="bool"), 0)
+            before = ops.expand_dims(triangle(rows, columns), 0)
             seen = before if seen is None else ops.logical_and(seen, before)
         if seen is not None:
             scores = ops.where(seen, scores, ops.subtract(scores, 65504.0 if scores.dtype == "float16" else 1e9))

@@ -12,6 +12,7 @@ from kgraph.layers.activation import masked_softmax
 from kgraph.layers.core import EinsumDense, positive
 from kgraph.layers.layer import Layer
 from kgraph.layers.regularization import Dropout, checked_share
+from kgraph.ops.nn import triangle
 from kgraph.tracing.trace import with_mask
 
 
@@ -76,11 +77,11 @@ class Heads(Layer):
                 found.append(ops.expand_dims(ops.cast(mask, "bool"), axis))
         rows, columns = query.type.shape[1], value.type.shape[1]
         if causal:
-            found.append(ops.expand_dims(ops.tri(rows, columns, dtype="bool"), 0))
+            found.append(ops.expand_dims(triangle(rows, columns), 0))
         if self.sliding_window is not None:
             near = ops.logical_and(
-                ops.tri(rows, columns, self.sliding_window - 1, dtype="bool"),
-                ops.logical_not(ops.tri(rows, columns, -self.sliding_window, dtype="bool")),
+                triangle(rows, columns, self.sliding_window - 1),
+                ops.logical_not(triangle(rows, columns, -self.sliding_window)),
             )
             found.append(ops.expand_dims(near, 0))
         result = found[0] if found else None

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.graph.op import FUNCTIONS
-from kgraph.graph.sizes import Size, shown
+from kgraph.graph.op import FUNCTIONS, OPS
+from kgraph.graph.sizes import Dim, Size, shown
 from kgraph.ops.arithmetic import absolute, maximum, minimum, multiply, relu, subtract, where
 from kgraph.ops.axes import axis_of
 from kgraph.ops.compare import greater, greater_equal, less, less_equal
 from kgraph.ops.creating import dtype_of
 from kgraph.ops.joining import split
+from kgraph.ops.missing import looked_up
 from kgraph.ops.move import shape_of
 from kgraph.ops.normal import erf
 from kgraph.ops.probabilities import softmax
 from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import exp, expm1, sigmoid, softplus, sqrt, tanh
+from kgraph.tracing.trace import Symbol, is_symbolic, record
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946  # Klambauer et al., 2017
 
@@ -253,9 +255,29 @@ def dot_product_attention(
 def _causal(query: Any, key: Any) -> Any:
     """Whether a query stands at or after a key."""
     rows, columns = shape_of(query)[1], shape_of(key)[1]
-    row = FUNCTIONS["iota"](shape=(1, 1, rows, 1), axis=2, dtype="int32")
-    return FUNCTIONS["greater_equal"](row, FUNCTIONS["iota"](shape=(1, 1, 1, columns), axis=3, dtype="int32"))
+    if is_symbolic((query, key)):
+        return FUNCTIONS["expand_dims"](triangle(rows, columns), (0, 1))
+    return FUNCTIONS["tri"](rows, columns, dtype="bool")
+
+
+def triangle(rows: Dim, columns: Dim, k: int = 0) -> Symbol:
+    """Whether an element of (rows, columns) stands at or below the k-th diagonal.
+
+    `tri` as an expression: inside of a kernel that has been given no mask, and so reads none from memory.
+    """
+    shapes = (rows, 1), (1, columns)
+    row, column = (
+        record(OPS["iota"], (), {"shape": shape, "axis": axis, "dtype": "int32"}) for axis, shape in enumerate(shapes)
+    )
+    return greater_equal(row + k if k else row, column)
 
 
 for _alias, _function in {"swish": silu, "hard_swish": hard_silu, "exponential": exp}.items():
     FUNCTIONS[_alias] = _function
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """What keras.ops.nn has too, and another module here defines."""
+        return looked_up(__name__, name)

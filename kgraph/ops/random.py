@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, DTypeError, ShapeError
-from kgraph.graph.index import Apply, Index, Operand, flatten
+from kgraph.graph.index import Apply, Index, Operand, flatten, index
 from kgraph.graph.op import FUNCTIONS, Op
 from kgraph.graph.sizes import Shape, shown
 from kgraph.graph.types import FLOATS, TensorType, numpy_dtype
@@ -60,6 +60,29 @@ def _bits_read(at: list[Index], seed: Operand, shape: Shape) -> Apply:
     return Apply("philox({0}, {1}, {2})", (seed[[0]], seed[[1]], flatten(at, shape)))
 
 
+def _part_type(seed: TensorType, first: TensorType, sample: TensorType, shape: Shape, **_: Any) -> TensorType:
+    return _bits_type(seed, shape)
+
+
+def _part_numpy(
+    seed: np.ndarray, first: Any, sample: Any, shape: tuple[int, ...], whole: tuple[int, ...], row: int,
+    sample_axis: int | None,
+) -> np.ndarray:  # fmt: skip
+    part = _bits_numpy(seed, whole)
+    part = part if sample_axis is None else np.take(part, [int(sample)], sample_axis)
+    rows = shape[row - (sample_axis is not None and sample_axis < row)]
+    return np.take(part, np.arange(int(first), int(first) + rows), row).reshape(shape)
+
+
+def _part_read(
+    at: list[Index], seed: Operand, first: Operand, sample: Operand, shape: Shape, whole: Shape, row: int,
+    sample_axis: int | None,
+) -> Apply:  # fmt: skip
+    place = [*at] if sample_axis is None else [*at[:sample_axis], index(sample[[]]), *at[sample_axis:]]
+    place[row] = place[row] + index(first[[]])
+    return Apply("philox({0}, {1}, {2})", (seed[[0]], seed[[1]], flatten(place, whole)))
+
+
 random_bits = primitive(  # element k, in row-major order, is word k % 4 of block k // 4 under the key (seed, counter)
     Op(
         name="random_bits",
@@ -68,6 +91,18 @@ random_bits = primitive(  # element k, in row-major order, is word k % 4 of bloc
         numpy=_bits_numpy,
         read=_bits_read,
         vjp=lambda g, y, seed, shape: (None,),
+    )
+)
+
+
+primitive(  # the bits that rows from `first` on, of one sample, have in random_bits of the shape `whole`
+    Op(
+        name="random_part",
+        kind="move",
+        type=_part_type,
+        numpy=_part_numpy,
+        read=_part_read,
+        vjp=lambda g, y, seed, first, sample, **_: (None, None, None),
     )
 )
 

@@ -1,21 +1,29 @@
 """A product of rows that are reduced products themselves, such as softmax(q @ k) @ v, becomes one kernel.
 
-The rows stay in the cache of the core that makes them, so attention over T steps writes nothing of the size T x T.
+The rows stay in the cache of the core that makes them, so attention over T steps writes nothing of the size T x T. So
+do rows of one product that are reduced, and are wider than those for which `fuse` does the same.
 Runs after `fuse`, for targets whose kernels can do it.
 """
 
 from __future__ import annotations
 
+from math import prod
+
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.op import OPS
+from kgraph.graph.types import numpy_dtype
 from kgraph.passes.group import FLOATING, MOST_INPUTS
 
-WIDEST = 4096  # columns of rows that are kept: some of them are on the stack of a thread
+MANY = 512  # rows, so that each thread has some
+WIDEST = 1 << 15  # bytes of a row that is kept: the rows of a tile are on the stack of a thread, twice
 
 
 def chain(graph: Graph) -> Graph:
     """The graph with each product of reduced rows in one node with what makes the rows."""
     found = {node.name: parts for node in graph if (parts := chained(graph, node))}
+    inside = {node.name for parts in found.values() for node in parts}
+    apart = [node for node in graph if node.name not in inside and node.name not in found]
+    found |= {node.name: parts for node in apart if (parts := wide_rows(graph, node))}
     if not found:
         return graph
     made, inside = Graph(), {node.name for parts in found.values() for node in parts}
@@ -47,6 +55,22 @@ def chained(graph: Graph, node: Node) -> list[Node]:
     return []
 
 
+def wide_rows(graph: Graph, node: Node) -> list[Node]:
+    """The product of which this node alone reduces the rows, where these are wide for `fuse`, but many.
+
+    A thread makes whole rows then; of few rows it is better that threads share the columns.
+    """
+    found = rows_in(graph, node)
+    product = product_in(found[0]) if len(found) == 2 else None
+    if product is None or prod(size for size in node.tensor.shape[:-1] if isinstance(size, int)) < MANY:
+        return []
+    terms, result = product.attrs["spec"].split("->")
+    first, second = sorted(terms.split(","), key=lambda term: result[-1] in term)
+    alone = result[-1] not in first and [one for one in result if one in second and one not in first] == [result[-1]]
+    inputs = {source for part in (found[0], node) for source in graph.arguments(part.name)}
+    return found[:1] if alone and len(inputs) <= MOST_INPUTS else []
+
+
 def is_private(graph: Graph, name: str, reader: Node) -> bool:
     """Whether a value is computed in the graph, and one node alone reads it."""
     return name in graph and graph.readers(name) == [reader.name] and name not in graph.results
@@ -65,7 +89,9 @@ def product_in(node: Node) -> Node | None:
 def rows_in(graph: Graph, rows: Node) -> list[Node]:
     """The kernels that make reduced rows of a product: one, or the product's and one that reduces; or none."""
     body, shape = rows.body, rows.tensor.shape if not isinstance(rows.type, tuple) else ()
-    if body is None or len(shape) < 2 or not isinstance(shape[-1], int) or not 1 < shape[-1] <= WIDEST:
+    if body is None or len(shape) < 2 or not isinstance(shape[-1], int) or shape[-1] <= 1:
+        return []
+    if shape[-1] * bytes_of(rows.tensor.dtype) > WIDEST:
         return []
     kinds = [OPS[one.op].kind for one in body if one.op in OPS]
     if "reduce" not in kinds or len(body.outputs) != 1 or any(one.op == "windows" for one in body):
@@ -77,6 +103,11 @@ def rows_in(graph: Graph, rows: Node) -> list[Node]:
         if is_private(graph, name, rows) and product_in(graph[name]) is not None and is_frame(body, body[name], shape):
             return [graph[name], rows]
     return []
+
+
+def bytes_of(dtype: str) -> int:
+    """The bytes of an element as kernels compute it: half precision is widened."""
+    return max(4, numpy_dtype(dtype).itemsize)
 
 
 def is_frame(body: Graph, product: Node, shape: object) -> bool:

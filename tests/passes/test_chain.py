@@ -114,6 +114,29 @@ def test_nothing_as_large_as_the_scores_is_stored() -> None:
     assert memory(f.ir, {"N": 1}).arena < 2048 * 2048 * 4 / 8
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("after", ["softmax", "normalised", "sum"])
+def test_many_wide_rows_are_reduced_in_the_kernel_of_their_product(after: str, dtype: str) -> None:
+    functions = {
+        "softmax": ops.softmax,
+        "normalised": normalised,
+        "sum": lambda x: ops.sum(x * x, -1, keepdims=True) - x,
+    }
+    for spec, shapes in (("bhtd,bhsd->bhts", (600, 1500)), ("bhtd,bhsd->bhst", (1500, 600))):
+        sizes = tuple((2, size, 4) for size in shapes)
+        f = compiled(lambda q, k, spec=spec: functions[after](ops.einsum(spec, q, k)), sizes, dtype)
+        assert sum(node.op in ("fused", "einsum") for node in f.ir) == 1
+        arrays = given(sizes, 2, dtype)
+        wanted = np.asarray(functions[after](np.einsum(spec, *(one.astype("float64") for one in arrays))))
+        tolerance = (1e-5 if dtype == "float32" else 1e-12) * (1 + abs(wanted).max())
+        np.testing.assert_allclose(f(*arrays), wanted, rtol=0, atol=tolerance)
+
+
+def test_few_wide_rows_are_not() -> None:
+    f = compiled(lambda q, k: ops.softmax(ops.einsum("btd,bsd->bts", q, k)), ((20, 4), (1500, 4)))
+    assert sum(node.op in ("fused", "einsum") for node in f.ir) == 2
+
+
 def test_a_not_a_number_reaches_its_own_row_alone() -> None:
     q, k, v = given((Q, K, V), 1)
     q[0, 3, 2] = np.nan

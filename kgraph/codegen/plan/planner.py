@@ -330,7 +330,8 @@ class _Planner:
             handed.append(Carried(scope + one, target, self.at(argument), spare, results.get(number)))
         condition = scope + inputs.carried[0] if node.attrs["guarded"] else None
         cut = None
-        if self.tile is not None and not condition:  # a GPU does each step with all its threads
+        recomputes = node.attrs.get("recompute", False)  # to use little memory; a room for each part would be more
+        if self.tile is not None and not condition and not recomputes:  # a GPU does each step with all its threads
             cut = cut_of_loop(self.made, body, carried, inside.steps, inside.at)
         self.steps.append(
             Loop(
