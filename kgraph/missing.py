@@ -85,6 +85,13 @@ WHY: dict[str, dict[str, str]] = {
         "Config": "a dict or a dataclass does",
         "legacy": "what Keras 2 needed is not built",
     },
+    "tree": {
+        **dict.fromkeys(
+            ("MAP_TO_NONE", "assert_same_paths", "assert_same_structure", "flatten_with_path", "lists_to_tuples",
+             "map_shape_structure", "map_structure_up_to", "traverse"),
+            "it is not built; flatten, map_structure, pack_sequence_as and is_nested are",
+        ),
+    },
     "random": dict.fromkeys(("beta", "binomial", "gamma"), _DRAWN),
     "callbacks": {"OrbaxCheckpoint": "it is jax's; use ModelCheckpoint or BackupAndRestore"},
     "optimizers": {"legacy": "the optimizers of Keras 2 are not built; those of Keras 3 have the same names"},
@@ -120,6 +127,14 @@ WHY: dict[str, dict[str, str]] = {
         "FloatDTypePolicy": "it is DTypePolicy",
     },
 }  # fmt: skip
+
+
+METHODS: dict[str, str] = {
+    "export": "kgraph.compile(model).export(path) writes a library, model.save(path) a file that Keras opens",
+    **dict.fromkeys(("quantize", "get_quantization_layer_structure"), _QUANTIZED),
+    **dict.fromkeys(("fit_generator", "evaluate_generator", "predict_generator"), "the method without _generator does"),
+    "to_yaml": "use to_json",
+}
 
 
 def missing(module: str, name: str) -> AttributeError:

@@ -8,12 +8,12 @@ import keras
 import pytest
 
 import kgraph as kg
-from kgraph.missing import WHY
+from kgraph.missing import METHODS, WHY
 
 MODULES = [
     "layers", "losses", "metrics", "optimizers", "callbacks", "initializers", "regularizers", "constraints",
     "activations", "random", "saving", "config", "models", "dtype_policies", "optimizers.schedules", "utils",
-    "mixed_precision", "preprocessing", "preprocessing.sequence", "",
+    "mixed_precision", "preprocessing", "preprocessing.sequence", "tree", "",
 ]  # fmt: skip
 
 
@@ -40,3 +40,10 @@ def test_a_missing_name_is_an_attribute_error_with_the_reason(path):
         assert str(caught.value).endswith(why)
     with pytest.raises(AttributeError, match="has no attribute 'Dens'"):
         _ = module.Dens
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_missing_method_of_a_model_says_what_does_it(name):
+    for model in (kg.Sequential([kg.layers.Dense(1)]), kg.Sequential([kg.Input((2,)), kg.layers.Dense(1)])):
+        with pytest.raises(AttributeError, match=f"kgraph.Model has no '{name}': "):
+            getattr(model, name)

@@ -41,14 +41,11 @@ from kgraph.ops import (  # noqa: F401 - importing them fills the table
     transcendental,
     windows,
 )
-from kgraph.ops.missing import WHY
+from kgraph.ops.missing import looked_up
 
 
 def __getattr__(name: str) -> Any:
-    if name in FUNCTIONS:
-        return FUNCTIONS[name]
-    why = f": {WHY[name]}" if name in WHY else ""
-    raise AttributeError(f"kgraph.ops has no {name!r}{why}")
+    return looked_up(__name__, name)
 
 
 def __dir__() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from kgraph.ops.blocks import pair_of
 from kgraph.ops.convolution import channels_first
 from kgraph.ops.creating import dtype_of
 from kgraph.ops.indexing import take
+from kgraph.ops.missing import looked_up
 from kgraph.ops.move import part, shape_of
 from kgraph.ops.products import tensordot
 from kgraph.ops.shapes import moveaxis
@@ -199,3 +200,10 @@ def _blocks(x: Any, axis: int, width: int, step: int, dilation: int, padding: st
         raise ShapeError(f"extract_patches: no patch that reaches over {reach} places fits into {length}")
     places = np.arange(count)[:, None] * step + np.arange(width) * dilation
     return take(x, places.astype(np.int32), axis)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """What keras.ops.image has too, and another module here defines."""
+        return looked_up(__name__, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.graph.op import FUNCTIONS
@@ -24,6 +24,7 @@ from kgraph.ops.matrices import (
     turned,
     unit,
 )
+from kgraph.ops.missing import looked_up
 from kgraph.ops.move import shape_of
 from kgraph.ops.products import matmul
 from kgraph.ops.shapes import expand_dims, squeeze
@@ -150,3 +151,10 @@ __all__ = [
     "cholesky", "cholesky_inverse", "det", "inv", "logdet", "lstsq", "norm", "qr", "slogdet", "solve",
     "solve_triangular",
 ]  # fmt: skip
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """What keras.ops.linalg has too, and another module here defines."""
+        return looked_up(__name__, name)
