@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from kgraph.missing import missing
 
 
 def flatten(structure: Any) -> list[Any]:
@@ -41,6 +43,12 @@ def signature(structure: Any) -> Any:
     if isinstance(structure, dict):
         return tuple((key, signature(structure[key])) for key in sorted(structure))
     return (type(structure), *map(signature, structure)) if isinstance(structure, (list, tuple)) else 0
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise missing("tree", name)
 
 
 def _leaves(structure: Any) -> Iterator[Any]:

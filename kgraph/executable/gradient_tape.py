@@ -1,8 +1,10 @@
 """`GradientTape`: gradients asked for where a model or a training step is written.
 
-Inside something that is traced, a gradient is a node of the graph, (value, *sources) -> a gradient for each source,
-and `autodiff.expand` puts the ops in its place that compute it. Elsewhere what is computed on arrays is recorded, and
-the graph of what was recorded is evaluated.
+Inside something that is traced, a gradient is a node of the graph, (value, *sources, *held) -> a gradient for each
+source, and `autodiff.expand` puts the ops in its place that compute it. What is held was computed before the tape
+began, and counts as constant: weights that another tape's gradients have changed, for one.
+
+Elsewhere what is computed on arrays is recorded, and the graph of what was recorded is evaluated.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ class GradientTape:
         gradients = tape.gradient(loss, model.trainable_variables)
 
     persistent: whether `gradient` may be asked more than once. Tapes nest: the gradient that an inner one gives has
-    gradients on an outer one. Every variable and tensor counts as watched.
+    gradients on an outer one. Every variable and tensor counts as watched; what was computed from them before the tape
+    began, and what variables were assigned before, counts as constant.
 
     Source of the interface: tf.GradientTape.
     """
@@ -42,11 +45,12 @@ class GradientTape:
         self.persistent, self.watches_variables = persistent, watch_accessed_variables
         self._asked = False
         self._before: dict[Any, Symbol] = {}  # the values of variables that were assigned before the tape began
+        self._since = 0  # the serial of symbols made under the tape is greater
         self._recorder: Recorder | None = None
         self._recording = ExitStack()
 
     def __enter__(self) -> Self:
-        trace = active()
+        trace, self._since = active(), Symbol("mark").serial
         if trace is not None:
             self._before = dict(trace.updates)
         else:
@@ -98,9 +102,11 @@ class GradientTape:
                 )
         value = total(tree.map_structure(self._symbol, target), output_gradients)
         wanted = [self._symbol(source) for source in tree.flatten(sources)]
-        reached = {symbol.serial for symbol in needed([value])}
-        there = [symbol for symbol in wanted if symbol.serial in reached]
-        found = dict(zip([one.serial for one in there], gradients_of(value, there), strict=True))
+        order = needed([value])
+        reached = {symbol.serial for symbol in order}
+        there = [symbol for symbol in wanted if origin_of(symbol).serial in reached]
+        held = computed_before(self._since, order, there)
+        found = dict(zip([one.serial for one in there], gradients_of(value, there, held), strict=True))
         zero = unconnected_gradients == "zero"
         parts = [found.get(one.serial, filled(0.0, one.type) if zero else None) for one in wanted]
         return tree.pack_sequence_as(sources, parts if self._recorder is None else computed(parts))
@@ -113,6 +119,27 @@ class GradientTape:
         if self._recorder is None or not isinstance(value, np.ndarray):
             raise DTypeError(f"gradients are taken of and with respect to variables and tensors, not {value!r:.60}")
         return self._recorder.symbol(value)
+
+
+def origin_of(symbol: Symbol) -> Symbol:
+    """The symbol, or the call it is a result of: other results of that call may depend on it."""
+    return symbol.inputs[0] if symbol.op == "item" else symbol
+
+
+def computed_before(since: int, order: list[Symbol], sources: list[Symbol]) -> list[Symbol]:
+    """What was computed from the sources before `since`, and is read by what was made later."""
+    depends = {symbol.serial for symbol in sources}
+    early: set[int] = set()
+    held: dict[int, Symbol] = {}
+    for symbol in order:
+        if symbol.serial < since or (symbol.op == "item" and symbol.inputs[0].serial in early):
+            early.add(symbol.serial)
+        known = [one for one in symbol.inputs if one.serial in depends]
+        if known:
+            depends.add(symbol.serial)
+        if symbol.serial not in early:
+            held.update((one.serial, one) for one in known if one.serial in early)
+    return [symbol for serial, symbol in held.items() if serial not in {one.serial for one in sources}]
 
 
 def computed(symbols: list[Symbol | None]) -> list[Any]:
@@ -137,11 +164,11 @@ def total(target: Any, weights: Any = None) -> Symbol:
     return parts[0] if len(parts) == 1 else sum(map(ops.sum, parts[1:]), ops.sum(parts[0]))
 
 
-def gradients_of(value: Symbol, wrt: list[Symbol]) -> list[Symbol]:
-    """The gradients of the sum of a value's elements, as symbols."""
+def gradients_of(value: Symbol, wrt: list[Symbol], held: list[Symbol]) -> list[Symbol]:
+    """The gradients of the sum of a value's elements, as symbols; what is held counts as constant."""
     if not wrt:
         return []
     kinds = tuple(symbol.type for symbol in wrt)
     origin = user_line()
-    node = Symbol(GRADIENTS, (value, *wrt), {}, kinds, "gradients", origin)
+    node = Symbol(GRADIENTS, (value, *wrt, *held), {}, kinds, "gradients", origin)
     return [Symbol("item", (node,), {"index": k}, kind, f"gradients.{k}", origin) for k, kind in enumerate(kinds)]

@@ -18,7 +18,7 @@ from kgraph.gradients.loops import LoopGradient, cond_gradient
 from kgraph.graph import show
 from kgraph.graph.evaluate import EXPAND
 from kgraph.graph.ir import GRADIENTS, Graph, Node
-from kgraph.graph.loop import descendants
+from kgraph.graph.loop import descendants, results_of
 from kgraph.graph.op import OPS
 from kgraph.graph.types import TensorType, is_float
 from kgraph.passes.inline import inline
@@ -26,17 +26,18 @@ from kgraph.passes.loops import with_bodies
 from kgraph.tracing.trace import Symbol, filled, insert, needed, record, reference
 
 
-def gradients(graph: Graph, loss: str, wrt: Sequence[str]) -> Graph:
+def gradients(graph: Graph, loss: str, wrt: Sequence[str], held: Sequence[str] = ()) -> Graph:
     """A graph that also returns d loss / d w for each w of `wrt`, after the outputs that `graph` has.
 
     graph has no layer calls (see passes.inline); loss and wrt name nodes of it. A loss that is not a scalar counts as
     the sum of its elements. Where w has no influence on the loss, or none that has a gradient, zeros are returned.
+    The nodes in `held` count as constants.
     DTypeError: the loss is no floating value. GraphError: an op on the way has no gradient.
     """
     kind = graph[loss].tensor
     if not is_float(kind.dtype):
         raise DTypeError(f"the loss {loss} is {kind}; only a floating value has gradients")
-    backward = _Backward(graph.copy(), wrt)
+    backward = _Backward(graph.copy(), wrt, held)
     backward.give(loss, filled(1.0, kind))
     found = backward.run([loss])
     backward.graph.outputs += found
@@ -69,8 +70,9 @@ def expand(graph: Graph) -> Graph:
     graph = with_bodies(graph, expand)
     asking = [node.name for node in graph if node.op == GRADIENTS]
     for name in asking:
-        value, *wrt = graph.arguments(name)
-        made = gradients(graph, value, wrt)
+        value, *rest = graph.arguments(name)
+        count = len(results_of(graph[name]))
+        made = gradients(graph, value, rest[:count], held=rest[count:])
         found = made.outputs[len(graph.outputs) :]
         made.outputs = made.outputs[: len(graph.outputs)]
         for item in made.readers(name):
@@ -87,14 +89,14 @@ EXPAND.append(lambda graph: expand(inline(graph)))
 class _Backward:
     """A graph to which gradients are being added, and what is known of them so far."""
 
-    def __init__(self, graph: Graph, wrt: Sequence[str]) -> None:
+    def __init__(self, graph: Graph, wrt: Sequence[str], held: Sequence[str] = ()) -> None:
         self.graph = graph
         self.wrt = wrt
         self.parts: dict[str, list[Symbol]] = {}  # a node -> what its readers have added to its gradient
         self.items: dict[str, dict[int, Symbol]] = {}  # a node with several results -> the gradients of these
         self.names: dict[int, str] = {}  # the symbols that are in the graph
         self.assumed = {frozenset((a, b)) for a, b, _ in graph.assumed}
-        self.depends = descendants(graph, wrt)
+        self.depends = descendants(graph, wrt, around=held)
         loops = [node.name for node in graph if node.op == "loop" and node.name in self.depends]
         self.loops = {name: LoopGradient(graph, name, pullback) for name in loops}
 

@@ -15,7 +15,7 @@ from kgraph.graph.sizes import Dim, substitute
 from kgraph.graph.types import TensorType
 
 LEAVES = frozenset(("input", "param", "const"))
-GRADIENTS = "gradients"  # the op of a node (value, *wrt) whose items are gradients; `autodiff.expand` computes them
+GRADIENTS = "gradients"  # a node (value, *wrt, *held), see gradient_tape; `autodiff.expand` computes its items
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,6 +77,14 @@ class Size:
     def __rfloordiv__(self, value: int) -> Dim:
         return Size((((Quotient(value, self),), 1),))
 
+    def __truediv__(self, other: object) -> Any:
+        if isinstance(other, (int, float, np.number, Size)):
+            raise NotTracedError(f"the size {self} is known only at the call: divide ops.cast(size, 'float32') instead")
+        return NotImplemented
+
+    def __rtruediv__(self, other: object) -> Any:
+        return self.__truediv__(other)
+
     def __mod__(self, divisor: Dim) -> Dim:
         if not isinstance(divisor, (int, np.integer, Size)):
             return NotImplemented
@@ -92,7 +100,10 @@ class Size:
         return str(self)
 
     def __index__(self) -> int:
-        raise NotTracedError(f"the size {self} is known only at the call and has no int()")
+        raise NotTracedError(
+            f"the size {self} is known only at the call and has no int(); kgraph.ops take it as it is: an array is cut "
+            "at such a size by ops.slice(array, starts, shape), and Python's numbers come from ops.cast(size, dtype)"
+        )
 
     __int__ = __index__
 

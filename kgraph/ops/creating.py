@@ -18,7 +18,7 @@ from kgraph.ops import move
 from kgraph.ops.arithmetic import add, cast, divide, multiply, subtract, where
 from kgraph.ops.compare import equal, greater_equal
 from kgraph.ops.move import iota, on_diagonal, shape_of
-from kgraph.ops.shapes import broadcast_to, diagonal, dims, expand_dims, moveaxis, one_axis, ravel, reshape
+from kgraph.ops.shapes import broadcast_to, counted, diagonal, dims, expand_dims, moveaxis, one_axis, ravel, reshape
 from kgraph.ops.transcendental import power
 from kgraph.tracing.trace import Symbol, as_symbol, function, is_symbolic, stacked
 
@@ -97,7 +97,7 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
 
     dtype: int32 where all ends are integers, else `config.floatx()`.
     """
-    start, stop, step = (0, start, step or 1) if stop is None else (start, stop, step or 1)
+    start, stop, step = map(counted, (0, start, step or 1) if stop is None else (start, stop, step or 1))
     ends = (start, stop, step)
     kind = standard_dtype(dtype) if dtype is not None else promote(*map(dtype_of, ends))
     if builtins.any(isinstance(end, Symbol) for end in ends):

@@ -10,7 +10,7 @@ import numpy as np
 
 from kgraph.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from kgraph.graph.op import FUNCTIONS
-from kgraph.graph.sizes import Dim, Shape, Size, maximum, minimum, product, shown
+from kgraph.graph.sizes import Dim, Shape, Size, at_least_zero, maximum, minimum, product, shown
 from kgraph.ops import gather, move
 from kgraph.ops.arithmetic import add, cast, multiply, where
 from kgraph.ops.creating import ones
@@ -211,7 +211,7 @@ def _extent(key: Any, dim: Dim, axis: int) -> tuple[Dim, Dim, int]:
     if isinstance(key, (int, Size)):
         if isinstance(key, int) and isinstance(dim, int) and not -dim <= key < dim:
             raise RangeError(f"index {key} is outside axis {axis}, which has {dim} elements")
-        return (dim + key if isinstance(key, int) and key < 0 else key), 1, 1
+        return _place(key, dim), 1, 1
     if not isinstance(key, builtins.slice):
         return 0, dim, 1
     if builtins.any(isinstance(end, Symbol) for end in (key.start, key.stop, key.step)):
@@ -231,8 +231,13 @@ def _extent(key: Any, dim: Dim, axis: int) -> tuple[Dim, Dim, int]:
 
 def _end(end: Any, dim: Dim, low: Dim, high: Dim) -> Dim:
     """An end of a slice counted from the front, moved into the axis."""
-    place = dim + int(end) if not isinstance(end, Size) and int(end) < 0 else end
-    return minimum(maximum(place, low), high)
+    return minimum(maximum(_place(end, dim), low), high)
+
+
+def _place(index: Any, dim: Dim) -> Dim:
+    """An index counted from the front. From the end count what is below zero, and what is minus a size: x[:-n]."""
+    from_end = at_least_zero(-index) if isinstance(index, Size) else int(index) < 0
+    return dim + (index if isinstance(index, Size) else int(index)) if from_end else index
 
 
 def _gathered(x: Any, indices: dict[int, Any]) -> tuple[Any, int, int]:

@@ -14,7 +14,7 @@ from kgraph.ops import move
 from kgraph.ops.arithmetic import mod, subtract
 from kgraph.ops.gather import take
 from kgraph.ops.move import part, shape_of
-from kgraph.ops.shapes import broadcast_to, expand_dims, flip, many_axes, one_axis, ravel, reshape
+from kgraph.ops.shapes import broadcast_to, counts, expand_dims, flip, many_axes, one_axis, ravel, reshape
 from kgraph.tracing.trace import function
 
 
@@ -201,13 +201,12 @@ def _stretched(x: Any, axis: int, size: int) -> Any:
 @function
 def tile(x: Any, repeats: Any) -> Any:
     """x repeated as a whole, repeats[i] times along axis i; missing leading axes or counts are 1."""
-    counts = [repeats] if isinstance(repeats, (int, np.integer, Size)) else list(repeats)
-    have = shape_of(x)
-    rank = max(len(counts), len(have))
-    counts, have = [1] * (rank - len(counts)) + counts, (1,) * (rank - len(have)) + tuple(have)
+    times, have = counts(repeats), shape_of(x)
+    rank = max(len(times), len(have))
+    times, have = [1] * (rank - len(times)) + times, (1,) * (rank - len(have)) + tuple(have)
     apart = [size for pair in zip((1,) * rank, have, strict=True) for size in pair]
-    many = [size for pair in zip(counts, have, strict=True) for size in pair]
-    whole = tuple(count * size for count, size in zip(counts, have, strict=True))
+    many = [size for pair in zip(times, have, strict=True) for size in pair]
+    whole = tuple(count * size for count, size in zip(times, have, strict=True))
     return reshape(broadcast_to(reshape(x, apart), many), whole)
 
 

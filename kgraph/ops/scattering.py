@@ -183,5 +183,7 @@ def count_segments(segment_ids: Any, num_segments: int | None) -> Any:
     if num_segments is not None:
         return num_segments
     if isinstance(segment_ids, Symbol):
-        raise ArgumentError("segment ids known only at the call need num_segments")
+        raise ArgumentError(
+            "segment ids known only at the call need num_segments; where x.shape[0] is None, ops.shape(x)[0] is a size"
+        )
     return int(np.max(segment_ids, initial=-1)) + 1

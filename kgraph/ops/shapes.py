@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
+from kgraph.graph.op import OPS
 from kgraph.graph.sizes import Dim, Shape, Size, divide, minimum, product, shown
 from kgraph.ops import move
 from kgraph.ops.move import shape_of
@@ -33,12 +34,46 @@ def many_axes(axes: Any, rank: int) -> tuple[int, ...]:
     return found
 
 
+COUNTED = (
+    "reshape", "broadcast_to", "concatenate", "slice", "flip", "transpose", "add", "subtract", "multiply",
+    "floor_divide", "sum", "prod",
+)  # fmt: skip
+
+
+def counts(given: Any) -> list[Any]:
+    """What is given as a number, a size, a tensor computed from them, or a sequence of these, as a list."""
+    given = counted(given)
+    listed = [given] if isinstance(given, (int, np.integer, Size)) else list(given)
+    return [counted(one) for one in listed]
+
+
+def counted(given: Any) -> Any:
+    """An integer symbol that is computed from sizes and numbers alone as what it holds; all else as it is.
+
+    So `concatenate([expand_dims(shape(x)[0], 0), [1, 1]], 0)` is a list of sizes, though ops made it.
+    """
+    found = _counted(given) if isinstance(given, Symbol) and given.type is not None else None
+    return given if found is None else found.tolist()
+
+
+def _counted(symbol: Symbol) -> np.ndarray | None:
+    is_integer = symbol.type.dtype.startswith(("int", "uint"))
+    if not is_integer or builtins.any(isinstance(size, Size) for size in symbol.type.shape):
+        return None
+    if symbol.op in ("const", "size"):
+        return np.array(symbol.attrs["value" if symbol.op == "const" else "dim"], object)
+    values = [_counted(one) for one in symbol.inputs] if symbol.op in ("cast", *COUNTED) else [None]
+    if builtins.any(value is None for value in values):
+        return None
+    return values[0] if symbol.op == "cast" else np.asarray(OPS[symbol.op].numpy(*values, **symbol.attrs), object)
+
+
 def dims(shape: Any) -> Shape:
-    """A shape given as a number, a size, or a sequence of them."""
-    listed = [shape] if isinstance(shape, (int, np.integer, Size)) else tuple(shape)
+    """A shape given as a number, a size, a tensor computed from sizes, or a sequence of them."""
+    listed = counts(shape)
     if any(dim is None for dim in listed):
         raise ShapeError(
-            f"a size of {listed} is None, which says that it is known only at the call: "
+            f"a size of {tuple(listed)} is None, which says that it is known only at the call: "
             "take shapes to compute with from ops.shape(x), not from x.shape"
         )
     return tuple(dim if isinstance(dim, Size) else int(dim) for dim in listed)

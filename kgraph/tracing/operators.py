@@ -62,10 +62,14 @@ class Operators:
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         name = {"conjugate": "conj", "matmul": "matmul"}.get(ufunc.__name__, ufunc.__name__)
         if method != "__call__" or options or name not in FUNCTIONS:
-            raise NotTracedError(f"np.{ufunc.__name__} ({method}) cannot be traced; look for its like in kgraph.ops")
+            return self._by_numpy(getattr(ufunc, method), f"{ufunc.__name__} ({method})", inputs, options)
         return FUNCTIONS[name](*inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         if function.__name__ not in FUNCTIONS:
-            raise NotTracedError(f"np.{function.__name__} cannot be traced; look for its like in kgraph.ops")
+            return self._by_numpy(function, function.__name__, args, options)
         return FUNCTIONS[function.__name__](*args, **options)
+
+    def _by_numpy(self, function: Callable[..., Any], name: str, args: Any, options: Any) -> Any:
+        """What is given to a function of numpy that kgraph does not have."""
+        raise NotTracedError(f"np.{name} cannot be traced; look for its like in kgraph.ops")

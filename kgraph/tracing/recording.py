@@ -17,6 +17,13 @@ class Recorded(Operators, np.ndarray):
 
     symbol: Symbol
     __hash__ = None  # type: ignore[assignment, misc]  # like other arrays
+    # `loss += penalty` gives the name to a new value, as with symbols: what was recorded of the old one still holds
+    __iadd__, __isub__, __imul__, __itruediv__ = (
+        Operators.__add__, Operators.__sub__, Operators.__mul__, Operators.__truediv__,
+    )  # fmt: skip
+    __ifloordiv__, __imod__, __ipow__, __imatmul__ = (
+        Operators.__floordiv__, Operators.__mod__, Operators.__pow__, Operators.__matmul__,
+    )  # fmt: skip
 
     def __array_finalize__(self, _: Any) -> None:
         """What numpy makes of it by itself, such as a slice, is not recorded."""
@@ -24,8 +31,7 @@ class Recorded(Operators, np.ndarray):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         if method == "__call__" and not options and ufunc.__name__ in FUNCTIONS:
             return FUNCTIONS[ufunc.__name__](*inputs)
-        options = {key: _plain(value) for key, value in options.items()}
-        return getattr(ufunc, method)(*map(_plain, inputs), **options)
+        return getattr(ufunc, method)(*_plain_nest(inputs), **_plain_nest(options))
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         if function.__name__ in FUNCTIONS and function.__name__ not in ("shape", "size", "ndim"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kgraph import tree
 from kgraph.allowance import spend
 from kgraph.errors import NotTracedError, ShapeError
 from kgraph.graph.op import FUNCTIONS
@@ -152,8 +153,12 @@ class Variable(Operators):
             return self
         assert trace is not None, "a symbol can be assigned to a variable only inside a call"
         symbol = as_symbol(value, self.dtype)
-        if tuple(symbol.type.shape) != self.shape:
+        have = tuple(symbol.type.shape)
+        known = [isinstance(one, int) and one != other for one, other in zip(have, self.shape, strict=False)]
+        if len(have) != len(self.shape) or any(known):
             raise ShapeError(f"variable {self.path} has shape {self.shape}, the new value {symbol.type}")
+        if have != self.shape:  # whether it fits, only the call can tell
+            symbol = FUNCTIONS["broadcast_to"](symbol, self.shape)
         trace.updates[self] = symbol
         return symbol
 
@@ -186,6 +191,14 @@ class Variable(Operators):
     def label(self) -> str:
         """What graphs call it: hidden.kernel, beside hidden/einsum, which is a value of the layer's call."""
         return self.given_label or self.path.replace("/", ".")
+
+    def _by_numpy(self, function: Callable[..., Any], name: str, args: Any, options: Any) -> Any:
+        """What numpy makes of the numbers; in a traced call, as of symbols, NotTracedError."""
+        if active() is not None:
+            return super()._by_numpy(function, name, args, options)
+        numbers = [one.numpy() if isinstance(one, Variable) else one for one in tree.flatten([args, options])]
+        args, options = tree.pack_sequence_as([args, options], numbers)
+        return function(*args, **options)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         self._needs_numbers()

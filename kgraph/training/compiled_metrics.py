@@ -8,6 +8,7 @@ from kgraph import metrics, tree
 from kgraph.errors import ArgumentError
 from kgraph.losses.loss import Loss
 from kgraph.metrics import Metric
+from kgraph.named import snake_case
 from kgraph.training.guess import named_by_target
 from kgraph.training.outputs import Outputs
 
@@ -122,8 +123,9 @@ def get_metric(identifier: Any, y_true: Any, y_pred: Any) -> Metric:
     if isinstance(identifier, Loss):
         return metrics.MeanMetricWrapper(identifier.call, name=identifier.name)
     found = metrics.get(identifier)
-    name = identifier if isinstance(identifier, str) else getattr(found, "name", getattr(found, "__name__", None))
+    named = snake_case(getattr(found, "__name__", type(found).__name__))
+    name = identifier if isinstance(identifier, str) else getattr(found, "name", named)
     if not isinstance(found, Metric):
-        return metrics.MeanMetricWrapper(found, name=name or type(found).__name__)
+        return metrics.MeanMetricWrapper(found, name=name)
     found.name = name or found.name
     return found

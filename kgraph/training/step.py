@@ -22,11 +22,14 @@ class CompiledStep:
     """A step for data of one structure and type; any batch size goes."""
 
     def __init__(self, step: Callable[[Any], Any], data: Any, kinds: Kinds, training: bool) -> None:
-        """step: `train_step` or its like. data: a nest like that it will be given. kinds: the types of its leaves."""
+        """step: `train_step` or its like. data: a nest like that it will be given. kinds: the types of its leaves.
+
+        As in Keras, layers that the step calls without `training=` do what the default of their own `call` says.
+        """
         names = _names(data)
         symbols = [None if kind is None else symbol_input(name, kind) for name, kind in zip(names, kinds, strict=True)]
         inputs = [symbol for symbol in symbols if symbol is not None]
-        with naming.outermost(), tracing(training=training) as found:
+        with naming.outermost(), tracing() as found:
             self.structure = step(tree.pack_sequence_as(data, symbols))
             flat = [as_symbol(leaf) for leaf in tree.flatten(self.structure) if leaf is not None]
         graph = collect(flat, inputs, found.updates)

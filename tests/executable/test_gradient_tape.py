@@ -168,6 +168,52 @@ def test_a_weight_assigned_before_the_tape_counts_as_it_is_then():
     assert np.array_equal(traced(call), np.full((3, 2), 2.0))
 
 
+@both
+def test_a_step_of_another_tape_counts_as_constant(run):
+    """Weights that a first tape's gradients have changed do not lead back to what these were computed from."""
+    w, v = weight(), kg.Variable(np.full((2, 1), 0.25, np.float32), name="v")
+
+    def call(x):
+        with GradientTape() as tape:
+            loss = ops.sum(ops.square(ops.matmul(ops.matmul(x, w), v)))
+        v.assign_sub(0.1 * tape.gradient(loss, v))
+        with GradientTape() as tape:
+            loss = ops.sum(ops.square(ops.matmul(ops.matmul(x, w), v)))
+        return tape.gradient(loss, w)
+
+    hidden, start = X @ w.numpy(), v.numpy()
+    stepped = start - 0.1 * 2 * hidden.T @ (hidden @ start)
+    np.testing.assert_allclose(run(call), 2 * X.T @ (hidden @ stepped) @ stepped.T, rtol=1e-4)
+
+
+@both
+def test_what_was_computed_before_the_tape_counts_as_constant(run):
+    w = weight()
+
+    def call(x):
+        before = ops.exp(w)
+        with GradientTape() as tape:
+            loss = ops.sum(before * w)
+        return tape.gradient(loss, w)
+
+    np.testing.assert_allclose(run(call), np.exp(w.numpy()), rtol=1e-6)
+
+
+@both
+def test_one_result_of_a_model_has_gradients_with_respect_to_another(run):
+    inner = kg.Input((3,))
+    hidden = kg.layers.Dense(4, activation="tanh")(inner)
+    model = kg.Model(inner, [hidden, kg.layers.Dense(2)(hidden)])
+
+    def call(x):
+        with GradientTape() as tape:
+            found, out = model(x)
+            chosen = out[:, 1]
+        return tape.gradient(chosen, found)
+
+    np.testing.assert_allclose(run(call), np.repeat(model.get_weights()[2][:, 1][None], 4, 0), rtol=1e-6)
+
+
 def test_what_is_computed_under_a_tape_prints_and_computes_like_an_array():
     with GradientTape() as tape:
         tape.watch(X)
@@ -175,6 +221,29 @@ def test_what_is_computed_under_a_tape_prints_and_computes_like_an_array():
     assert isinstance(y, np.ndarray) and "0.5" not in repr(y[:0])
     assert float(ops.sum(y)) == pytest.approx(float(np.exp(X**2).sum()), rel=1e-6)
     np.testing.assert_allclose(tape.gradient(y, X), 2 * X * np.exp(X**2), rtol=1e-5)
+
+
+@both
+def test_a_loss_may_be_added_to_in_place(run):
+    w = weight()
+
+    def call(x):
+        with GradientTape() as tape:
+            loss = first = ops.sum(ops.matmul(x, w))
+            loss += 0.5 * ops.sum(ops.square(w))
+            loss *= 2.0
+            loss -= first
+        return tape.gradient(loss, w)
+
+    np.testing.assert_allclose(run(call), X.sum(0)[:, None] + 2 * w.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_numpy_writes_into_what_was_computed_under_a_tape():
+    with GradientTape() as tape:
+        tape.watch(X)
+        y = ops.square(X)
+        np.add(X, 1, out=y)
+    assert np.array_equal(y, X + 1)
 
 
 def test_the_draws_of_a_layer_count_as_they_were():

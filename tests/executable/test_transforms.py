@@ -60,6 +60,14 @@ def test_grad_of_grad():
     assert grad(grad(lambda x: x**3))(2.0) == 12
 
 
+def test_what_a_function_reads_from_outside_is_constant():
+    def call(x):
+        outside = x * x
+        return grad(lambda y: ops.sum(outside * y))(x)
+
+    assert np.allclose(jit(call)(X), X * X)
+
+
 def test_a_custom_gradient_is_what_counts():
     large = np.array([80.0, 1.0], np.float32)
     found = grad(lambda x: ops.sum(log1pexp(x)))(large)

@@ -19,6 +19,16 @@ def fresh_names() -> None:
     forget_names()
 
 
+def test_a_stack_in_a_model_has_the_output_of_its_call() -> None:
+    """So a model may end there."""
+    head = kg.Input((8,))
+    stack = kg.Sequential([kg.layers.Dense(4), kg.layers.Dense(3)], name="stack")
+    whole = kg.Model(head, kg.layers.Dense(2)(stack(head)))
+    ended = kg.Model(whole.inputs, whole.get_layer("stack").output)
+    assert stack.input is head
+    np.testing.assert_allclose(ended.predict(X, verbose=0), stack.predict(X, verbose=0), rtol=1e-6)
+
+
 def test_values_and_weights_are_those_of_keras() -> None:
     def build(k: Any) -> Any:
         return k.Sequential([

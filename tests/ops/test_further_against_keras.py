@@ -125,6 +125,16 @@ def test_names_that_are_missing_say_why() -> None:
                 getattr(ops, name)
 
 
+@pytest.mark.parametrize("module", ["nn", "image", "linalg"])
+def test_names_of_a_module_are_there_or_say_why_not(module: str) -> None:
+    theirs, ours = getattr(keras.ops, module), getattr(ops, module)
+    for name in set(dir(theirs)) - set(WHY):
+        assert name.startswith("_") or callable(getattr(ours, name))
+    for name in set(dir(theirs)) & set(WHY):
+        with pytest.raises(AttributeError, match=f"kgraph.ops.{module} has no '{name}': "):
+            getattr(ours, name)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 5, 8])
 def test_associative_scan(size: int, reverse: bool) -> None:

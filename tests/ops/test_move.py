@@ -10,7 +10,7 @@ import pytest
 from agreement import agrees, gradients_agree, kinds_of, traced
 
 from kgraph import ops
-from kgraph.errors import ArgumentError, DTypeError, RangeError, ShapeError
+from kgraph.errors import ArgumentError, DTypeError, NotTracedError, RangeError, ShapeError
 from kgraph.gradients.autodiff import pullback
 from kgraph.graph.evaluate import evaluate
 from kgraph.graph.sizes import N, axis
@@ -279,12 +279,36 @@ def test_gradient_of_a_take_of_one_element_needs_no_scatter() -> None:
         (ShapeError, "slice of (N, 784): axis 1 has 784 elements; asked for 10 from 780",
          lambda x: ops.slice(x, (0, 780), (1, 10))),
         (ShapeError, "neither equal nor 1", lambda x: ops.broadcast_to(x, (N, 785))),
+        (NotTracedError, "ops.slice(array, starts, shape)", lambda x: x + np.ones((9, 784))[: ops.shape(x)[0]]),
+        (NotTracedError, "divide ops.cast(size, 'float32')", lambda x: x / (ops.shape(x)[0] / 2)),
+        (NotTracedError, "divide ops.cast(size, 'float32')", lambda x: x * (1.0 / ops.shape(x)[0])),
+        (NotTracedError, "known only at the call", lambda x: ops.tile(x, ops.cast(x[0, :2], "int32"))),
     ],
 )  # fmt: skip
 def test_errors_name_the_sizes(error: type[Exception], message: str, call: Any) -> None:
     with pytest.raises(error) as caught:
         trace(call, TensorType((N, 784)))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "shape"),
+    [
+        (
+            lambda x, s: ops.tile(ops.ones((1, 2, 2)), ops.concatenate([ops.expand_dims(s[0], -1), [1, 1]], 0)),
+            (N, 2, 2),
+        ),
+        (lambda x, s: ops.reshape(x, ops.stack([s[0] * 2, -1])), (N * 2, 392)),
+        (lambda x, s: ops.reshape(x, (ops.prod(s), 1)), (N * 784, 1)),
+        (lambda x, s: ops.zeros(ops.convert_to_tensor(s) + 1), (N + 1, 785)),
+        (lambda x, s: ops.arange(ops.cast(s[0], "int32") - 1), (N - 1,)),
+        (lambda x, s: ops.concatenate([x, x])[: -s[0]], (N, 784)),
+        (lambda x, s: ops.concatenate([x, x])[-s[0] :, -1], (N,)),
+    ],
+)
+def test_shapes_may_be_tensors_that_ops_made_from_sizes(call: Any, shape: Any) -> None:
+    graph = trace(lambda x: call(x, ops.shape(x)), TensorType((N, 784)))
+    assert graph[graph.outputs[0]].tensor.shape == shape
 
 
 def test_an_index_outside_its_axis_is_an_error_of_eager_calls() -> None:

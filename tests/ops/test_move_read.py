@@ -106,6 +106,18 @@ CASES: list[tuple[str, list[np.ndarray], dict[str, Any], list[Any] | None]] = [
     ("diagonal", [array(3, 2, 3)], {"axis1": 2, "axis2": 0}, [(N, 2, N)]),
     ("random_bits", [ints([7, 2], "uint32")], {"shape": (3, 7)}, None),
     ("random_bits", [ints([7, 2], "uint32")], {"shape": (N, T)}, [(2,)]),
+    (
+        "random_part",
+        [ints([7, 2], "uint32"), ints(3), ints(1)],
+        {"shape": (2, 4, T), "whole": (2, 2, 9, T), "row": 2, "sample_axis": 0},
+        None,
+    ),
+    (
+        "random_part",
+        [ints([7, 2], "uint32"), ints(3), ints(0)],
+        {"shape": (4, 3), "whole": (9, 3), "row": 0, "sample_axis": None},
+        None,
+    ),
 ]
 
 

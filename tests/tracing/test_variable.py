@@ -12,6 +12,7 @@ import pytest
 
 import kgraph as kg
 from kgraph.errors import DTypeError, NotTracedError, ShapeError
+from kgraph.tracing.trace import tracing
 
 
 def version_in_memory(variable: kg.Variable) -> int:
@@ -114,3 +115,28 @@ def test_a_single_number_has_no_length_and_an_integer_is_an_index():
 def test_a_variable_begins_with_numbers(value):
     with pytest.raises(DTypeError, match="is no tensor"):
         kg.Variable(value)
+
+
+def test_whether_a_new_value_fits_may_be_known_only_at_the_call() -> None:
+    queue = kg.Variable(np.arange(4, dtype=np.float32), name="queue")
+
+    def push(x):
+        queue.assign(kg.ops.concatenate([x, queue[: -kg.ops.shape(x)[0]]], 0))
+        return kg.ops.sum(queue)
+
+    pushed = kg.compile(push, inputs=[kg.Input(())])
+    assert pushed(np.array([7.0, 8.0])) == 16 and queue.numpy().tolist() == [7, 8, 0, 1]
+    assert pushed(np.array([9.0])) == 24 and queue.numpy().tolist() == [9, 7, 8, 0]
+    with pytest.raises(ShapeError, match="must be equal"):
+        pushed(np.ones(5))
+    assert queue.numpy().tolist() == [9, 7, 8, 0]
+    with pytest.raises(ShapeError, match="variable queue has shape"):
+        kg.compile(lambda x: queue.assign(x[:, 0]), inputs=[kg.Input((3, 4))])
+
+
+def test_numpy_computes_with_the_numbers_what_kgraph_has_no_function_for() -> None:
+    variable = kg.Variable(np.arange(3, dtype=np.float32), name="v")
+    assert np.array_equal(variable, [0, 1, 2]) and np.add.reduce(variable) == 3
+    assert np.add(variable, 1, out=np.zeros(3, np.float32)).tolist() == [1, 2, 3]
+    with tracing(), pytest.raises(NotTracedError, match="array_equal cannot be traced"):
+        np.array_equal(variable, [0, 1, 2])

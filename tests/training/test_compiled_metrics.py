@@ -61,6 +61,15 @@ def test_a_metric_may_give_the_value_of_its_variable():
     assert found == (model.predict(X, verbose=0).argmax(1) == labels).sum()
 
 
+def test_functions_are_called_in_the_logs_as_in_keras():
+    def MeanGap(y_true, y_pred):
+        return kg.ops.mean(y_true - y_pred, axis=-1)
+
+    model = kg.Sequential([kg.Input((3,)), kg.layers.Dense(2)])
+    model.compile("sgd", "mse", metrics=[MeanGap, lambda y, p: kg.ops.mean(p, axis=-1), "MSE"])
+    assert list(model.evaluate(X, Z, verbose=0, return_dict=True)) == ["loss", "mean_gap", "lambda", "MSE"]
+
+
 def test_a_metric_with_a_number_for_each_class_is_an_array_in_the_logs_as_in_keras():
     found = []
     for k in (kg, keras):

@@ -198,6 +198,57 @@ def test_losses_that_layers_and_models_add():
     falls(model, X)  # no loss but those
 
 
+def test_a_step_of_ones_own_says_whether_layers_train():
+    """As in Keras: without `training=`, each does what the default of its own call says."""
+
+    class Probe(kg.Model):
+        def __init__(self):
+            super().__init__()
+            self.norm = layers.BatchNormalization()
+            self.norm.build((None, 6))
+            self.told = []
+
+        def call(self, x, training=True):
+            self.told.append(training)
+            return x
+
+        def train_step(self, data):
+            return {"loss": ops.mean(self.norm(data[0]) + self(data[0]))}
+
+        def test_step(self, data):
+            return self.train_step(data)
+
+    model = Probe()
+    model.compile("sgd")
+    model.fit(X, Y, verbose=0)
+    model.evaluate(X, Y, verbose=0)
+    assert np.array_equal(model.norm.moving_mean, np.zeros(6)) and all(model.told)
+
+
+def test_a_model_inside_that_was_compiled_itself_keeps_its_metrics_to_itself():
+    inner = kg.Sequential([layers.Input((6,)), layers.Dense(1)])
+    inner.compile("sgd", "mse", metrics=["mae"])
+    inner.fit(X, Y, verbose=0)
+
+    class Student(kg.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.counted = inner, layers.Dense(1)
+            self.counted.seen = kg.metrics.Mean(name="seen")
+
+        def call(self, x):
+            return self.inner(x) + self.counted(x)
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return ops.mean(ops.square(y - y_pred))
+
+    model = Student()
+    model.compile("sgd", metrics=["mse"])
+    logs = model.fit(X, Y, verbose=0).history
+    assert [metric.name for metric in model.metrics] == ["loss", "mse", "seen"]
+    assert logs["loss"][0] > 0 and logs["loss"][0] == pytest.approx(logs["mse"][0], rel=1e-5)
+
+
 def test_frozen_layers_stay_and_what_is_told_at_compile_counts():
     model = kg.Sequential([layers.Input((6,)), layers.Dense(4), layers.Dense(1)])
     model.layers[0].trainable = False
