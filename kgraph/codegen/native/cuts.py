@@ -22,6 +22,7 @@ _ARGUMENTS = 3
 _PARTS, _TIME, _LENGTH, _SIZES, _PLACES, _LOCALS, _DOORS, _ROOMS, _STRIDE, _OWN = range(10)  # words before the tables
 _SIZE, _PLACE = 3, 2  # words of an entry
 _ALIGNED = 8  # bytes of a word
+_SHORT = 50_000  # ns of a part, below which there is little in it to share
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Cut:
 def emit_parts(build: ir.IRBuilder, record: ir.Value, cut: ir.Value, frame: ir.Value, threads: ir.Value) -> None:
     """Return from the function with all parts done, if there are several.
 
-    Threads share the parts where most of them get as many as others, or half of them one each; else they share what
-    is in each part.
+    Threads share the parts where most of them get as many as others, or half of them one each, or where parts are
+    short; else they share what is in each part.
     """
     parts, rooms = held(build, frame, _word(build, cut, _PARTS)), _word(build, cut, _ROOMS)
     each = _word(build, cut, _TIME)
@@ -59,7 +60,8 @@ def emit_parts(build: ir.IRBuilder, record: ir.Value, cut: ir.Value, frame: ir.V
         even = emit.is_zero(build, build.srem(parts, threads))
         half = build.icmp_signed(">=", build.mul(parts, two), threads)
         enough = build.and_(half, build.icmp_signed("<", parts, threads))
-        shared = build.or_(emit.is_zero(build, rooms), build.or_(build.or_(many, even), enough))
+        short = build.icmp_signed("<", each, number(_SHORT))
+        shared = build.or_(build.or_(emit.is_zero(build, rooms), short), build.or_(build.or_(many, even), enough))
         inside = build.select(shared, number(1), threads)
         args = emit.space(build, _ARGUMENTS)
         for place, value in enumerate((build.ptrtoint(record, I64), build.ptrtoint(frame, I64), inside)):
