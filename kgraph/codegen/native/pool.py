@@ -244,7 +244,7 @@ def _emit_parallel(module: ir.Module) -> None:
     region = (*job, chunks, together, places)
     _publish(build, (*region, helpers), build.mul(chunks, each))
     own = _take_part(build, region)
-    _wait(build, build.sub(places, own), build.mul(together, each))
+    _wait(build, build.sub(places, own))
     status = words.read(build, words.STATUS)
     note_end(build, helpers)
     words.write(build, words.BUSY, 0, "release")
@@ -271,13 +271,10 @@ def _publish(build: ir.IRBuilder, facts: Sequence[ir.Value], alone: ir.Value) ->
         emit.call(build, ROUSE, VOID, alone, helpers)
 
 
-def _wait(build: ir.IRBuilder, taken: ir.Value, longest: ir.Value) -> None:
-    """Until helpers finished what they took; one that takes long may need this very CPU, so give it away then.
-
-    longest: the nanoseconds that the chunks of one place take, about.
-    """
+def _wait(build: ir.IRBuilder, taken: ir.Value) -> None:
+    """Until helpers finished what they took; one that takes long may need this very CPU, so give it away then."""
     again, done = (build.append_basic_block(name) for name in ("again", "done"))
-    spins, began = (emit.variable(build, I64, number(0)) for _ in range(2))
+    spins, asked = (emit.variable(build, I64, number(0)) for _ in range(2))
     build.branch(again)
     build.position_at_end(again)
     with build.if_then(build.icmp_signed("==", words.read(build, words.FINISHED, "acquire"), taken)):
@@ -286,7 +283,7 @@ def _wait(build: ir.IRBuilder, taken: ir.Value, longest: ir.Value) -> None:
     count = build.add(emit.load(build, spins), number(1))
     emit.store(build, count, spins)
     with build.if_then(build.icmp_signed(">", count, number(_YIELD_AFTER))):
-        lend_if_late(build, began, longest)
+        lend_if_late(build, asked)
     build.branch(again)
     build.position_at_end(done)
     take_back(build)

@@ -30,7 +30,8 @@ _CHEAP = 20_000  # ns that waking is taken for until it has been measured
 _PAUSE = 200_000  # ns without work after which regions are no longer in quick succession
 _TURN = 1_000_000  # ns that a worker runs before it offers its processor to others: systems give turns of some ms
 _AWAY = 300_000  # ns between two looks at the clock, from which on a worker has not been running
-_LATE = 50_000  # ns beyond what chunks may take, after which a worker is not running
+_PATIENCE = 50_000  # ns between two looks at whether those who are waited for run
+_MOMENT = 10_000  # ns in which one that is running runs
 _MONOTONIC = 1  # CLOCK_MONOTONIC
 
 
@@ -130,38 +131,53 @@ def keep_away(build: ir.IRBuilder) -> None:
 
 
 def _emit_lend(module: ir.Module) -> None:
-    """Put workers that have a chunk on the caller's processor, which yields to them; they yield when they are done."""
+    """Put workers that have a chunk, and no processor, on the caller's, which yields to them; they do when they are
+    done."""
     made, build = emit.function(module, LEND, VOID, [], internal=True)
     made.attributes.add("noinline")
     cpu, known = _this_cpu(build)
     emit.leave_if(build, build.not_(known))
     mask = _empty_mask(build)
     emit.store(build, _bit_of(build, cpu), at(build, mask, build.lshr(cpu, number(6))))
-    words.write(build, words.LENT, 1)
     with emit.loop(build, number(0), words.read(build, words.WORKERS)) as index:
         has_chunk = emit.atomic_load(build, at_work(build, index), "monotonic")
         with build.if_then(build.icmp_signed("!=", has_chunk, number(0))):
             handle = emit.atomic_load(build, handle_of(build, index), "monotonic")
-            emit.call(build, "pthread_setaffinity_np", I32, handle, number(_MASK_BYTES), mask)
+            with build.if_then(_stands_still(build, handle)):
+                words.write(build, words.LENT, 1)
+                emit.call(build, "pthread_setaffinity_np", I32, handle, number(_MASK_BYTES), mask)
     build.ret_void()
 
 
-def lend_if_late(build: ir.IRBuilder, began: ir.Value, longest: ir.Value) -> None:
-    """Give this processor away for a moment; for good, if a worker should have ended its chunk long ago.
+def _stands_still(build: ir.IRBuilder, handle: ir.Value) -> ir.Value:
+    """Whether a worker has had no processor for a moment: the time that it has run does not grow."""
+    with build.goto_entry_block():
+        clock = build.alloca(I32)
+    emit.call(build, "pthread_getcpuclockid", I32, handle, clock)
+    before = _time(build, emit.load(build, clock, I32))
+    until = build.add(_now(build), number(_MOMENT))
+    again, done = (build.append_basic_block(name) for name in ("again", "done"))
+    build.branch(again)
+    build.position_at_end(again)
+    build.cbranch(build.icmp_signed("<", _now(build), until), again, done)
+    build.position_at_end(done)
+    return build.icmp_signed("==", _time(build, emit.load(build, clock, I32)), before)
 
-    began: where the time is kept at which the caller had waited for a while; longest: the ns that a chunk takes.
+
+def lend_if_late(build: ir.IRBuilder, asked: ir.Value) -> None:
+    """Give this processor away for a moment; now and then, lend it to workers that have lost their own.
+
+    asked: where the time is kept at which the caller last looked for such; 0 when it begins to wait.
     """
     emit.call(build, "sched_yield", I32)
     few = build.icmp_signed("<=", words.read(build, words.WORKERS), number(FEW_WORKERS))
     with build.if_then(build.and_(few, build.icmp_signed("==", words.read(build, words.LENT), number(0)))):
-        now, before = _now(build), emit.load(build, began)
-        with build.if_else(build.icmp_signed("==", before, number(0))) as (first, later):
-            with first:
-                emit.store(build, now, began)
-            with later:
-                patience = build.add(build.mul(longest, number(4)), number(_LATE))
-                with build.if_then(build.icmp_signed(">", build.sub(now, before), patience)):
-                    emit.call(build, LEND, VOID)
+        now, before = _now(build), emit.load(build, asked)
+        is_due = build.icmp_signed(">", build.sub(now, before), number(_PATIENCE))
+        with build.if_then(build.and_(emit.not_zero(build, before), is_due)):
+            emit.call(build, LEND, VOID)
+        with build.if_then(build.or_(emit.is_zero(build, before), is_due)):
+            emit.store(build, _now(build), asked)
 
 
 def take_back(build: ir.IRBuilder) -> None:
@@ -207,8 +223,13 @@ def _emit_offer(module: ir.Module) -> None:
 
 def _now(build: ir.IRBuilder) -> ir.Value:
     """Nanoseconds of a clock that only goes forward."""
+    return _time(build, number(_MONOTONIC, I32))
+
+
+def _time(build: ir.IRBuilder, clock: ir.Value) -> ir.Value:
+    """Nanoseconds of a clock."""
     with build.goto_entry_block():
         time = build.alloca(I64, number(2))
-    emit.call(build, "clock_gettime", I32, number(_MONOTONIC, I32), time)
+    emit.call(build, "clock_gettime", I32, clock, time)
     seconds, rest = (emit.load(build, at(build, time, place)) for place in (0, 1))
     return build.add(build.mul(seconds, number(10**9)), rest)
