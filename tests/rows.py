@@ -207,12 +207,12 @@ CALLS: list[Call] = [
         ("random_bits", (SEED,), {"shape": (3, N, 7)}),
         (
             "random_part",
-            (SEED, at(below=5), at(below=3)),
+            (SEED, at(below=5, dtype="uint8"), at(below=3, dtype="uint8")),
             {"shape": (4, N), "whole": (3, 9, N), "row": 1, "sample_axis": 0},
         ),
         (
             "random_part",
-            (SEED, at(below=5), at(below=3)),
+            (SEED, at(below=5, dtype="uint8"), at(below=3, dtype="uint8")),
             {"shape": (4, N), "whole": (9, N), "row": 0, "sample_axis": None},
         ),
         ("scatter_add", (x(4, 3), at(N, below=4), x(N, 3)), {"axis": 0}),
