@@ -65,6 +65,7 @@ class Grouping:
         self.apart = [node.name for node in graph if is_apart(node)]
         self.results = {*graph.results, *(source for name in self.apart for source in graph.arguments(name))}
         self.home: dict[str, list[Group]] = {}
+        self.several: set[Group] = set()  # groups with more than one root
         self.position = {node.name: number for number, node in enumerate(graph)}
         nodes = [node for node in graph if not is_apart(node) and node.name not in self.copied]
         for node in reversed(nodes):
@@ -102,6 +103,7 @@ class Grouping:
         else:
             enter(self.graph, node, self.readers(node, host), host)
             host.roots.append(node)
+            self.several.add(host)
             self.home[node.name] = [host]
 
     def _fits(self, node: Node, group: Group) -> bool:
@@ -118,6 +120,7 @@ class Grouping:
     def _united(self, groups: Sequence[Group]) -> Group:
         """The groups made one, which is the first of them."""
         first, *others = groups
+        self.several = (self.several - {*others}) | {first}
         for other in others:
             united(first, other)
             for name in other.members:
@@ -127,7 +130,7 @@ class Grouping:
 
     def reaches(self, start: Group, goal: Group) -> bool:
         """Whether a kernel needs, directly or not, what another one stores."""
-        last = max(self.position[name] for name in goal.members)
+        last = self._last_before(goal)
         seen, waiting = {id(start)}, [start]
         while waiting:
             for root in waiting.pop().roots:
@@ -140,6 +143,15 @@ class Grouping:
                         seen.add(id(group))
                         waiting.append(group)
         return False
+
+    def _last_before(self, goal: Group) -> int:
+        """Where the last value is that may lead to a group: one that is later than all in it may do so through kernels
+        that store earlier values too."""
+        last = max(self.position[root.name] for root in goal.roots)
+        spans = ([self.position[root.name] for root in group.roots] for group in self.several)
+        for first, end in sorted((min(span), max(span)) for span in spans):
+            last = max(last, end) if first < last else last
+        return last
 
     def beyond(self, node: Node) -> list[Group]:
         """The groups that read what a loop makes of a node."""

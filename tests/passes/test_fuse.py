@@ -165,3 +165,17 @@ def test_the_text_of_a_graph_shows_each_result_of_a_kernel():
     text = str(fused(lambda x, g: (ops.sum(g, 0), ops.sum(g * x, 0)), (4, 3), (4, 3)))
     assert "sum, sum#1 = sum(" in " ".join(text.split())
     assert "item" not in text
+
+
+def test_kernels_are_one_only_if_no_kernel_between_needs_the_one_for_the_other():
+    """The second sum needs `scale`, which the kernel of the last stores, and that one needs the first."""
+
+    def function(x, y, a, b):
+        products = ops.matmul(a, b)
+        scale = ops.exp(y)
+        scaled = ops.sin(x) * scale
+        second = ops.sum(x * scale, -1, keepdims=True)
+        first = ops.sum(ops.cos(x), -1, keepdims=True)
+        return ops.sum(scaled * ops.flip(first, 0) + products, -1, keepdims=True), second
+
+    agrees(function, floats(6, 8), floats(6, 1), floats(6, 4), floats(4, 8), count=4)
