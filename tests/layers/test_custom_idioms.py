@@ -580,7 +580,7 @@ def test_values_decide_by_ops() -> None:
 
     model = make(kg)
     model.compile("sgd", "mse")
-    np.testing.assert_allclose(model.predict(X, verbose=0), model(X), rtol=1e-5)
+    np.testing.assert_allclose(model.predict(X, verbose=0), model(X), rtol=1e-5, atol=1e-6)
     theirs = make(keras)
     theirs.set_weights(model.get_weights())
     np.testing.assert_allclose(model(X), np.asarray(theirs(X)), rtol=1e-4, atol=1e-5)
