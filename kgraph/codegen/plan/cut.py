@@ -57,15 +57,15 @@ def cut_forward(plan: Plan, steps: list[Step | Loop], at: Callable[[str], str]) 
     left = [one.bytes for one in plan.buffers.values() if one.place == "arena"]
     if not _fits(plan, graph, others, at, name):
         return steps
-    one = defaultdict(lambda: UNKNOWN, {name: 1})
-    of_a_sample = resolve(sum(left), one)
-    time = max(1, nanoseconds(graph, one) // EFFORT)
+    sample = defaultdict(lambda: UNKNOWN, {name: 1})
+    of_a_sample = resolve(sum(left), sample)
+    time = max(1, nanoseconds(graph, sample) // EFFORT)
     if of_a_sample >= MUCH:
         count = max(1, ROOM // of_a_sample)
         cut = Cut(name, count, count * time, True)
     else:
         weights = [one for one in plan.buffers.values() if one.place == "prepared"]
-        if resolve(sum(one.bytes for one in weights), one) > ROOM:
+        if resolve(sum(one.bytes for one in weights), sample) > ROOM:
             return steps
         least = max(FEW // 3, BRIEF // time)
         count = max(FEW, least)

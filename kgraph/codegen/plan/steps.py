@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from kgraph.codegen.schedule.kernel import Check, Kernel
+from kgraph.codegen.schedule.source import strips
 from kgraph.graph.ir import Graph
 from kgraph.graph.sizes import Dim, axis, maximum, resolve, substitute
 from kgraph.graph.types import numpy_dtype
@@ -95,7 +96,7 @@ class Cut:
         if self.least is None:
             return {}
         pairs = axis(self.axis) // (2 * self.most) + 1
-        return {self._name: maximum(_parts(axis(self.axis), 2 * pairs), self.least)}
+        return {self._name: maximum(strips(axis(self.axis), 2 * pairs), self.least)}
 
     @property
     def _name(self) -> str:
@@ -104,7 +105,7 @@ class Cut:
     @property
     def parts(self) -> Dim:
         """How many there are."""
-        return _parts(axis(self.axis), self.samples)
+        return strips(axis(self.axis), self.samples)
 
     def usual(self, size: Dim) -> Dim:
         """A size in every part but the last."""
@@ -113,11 +114,6 @@ class Cut:
     def last(self, size: Dim) -> Dim:
         """A size in the last part."""
         return substitute(size, {self.axis: axis(self.axis) - (self.parts - 1) * self.samples})
-
-
-def _parts(whole: Dim, part: Dim) -> Dim:
-    """How many parts a whole has; the last may be smaller."""
-    return (whole + (part - 1)) // part
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from kgraph.codegen.schedule.kernel import (
     Strides,
 )
 from kgraph.codegen.schedule.reduction import Frame, reductions, row_blocks
+from kgraph.codegen.schedule.source import strips
 from kgraph.codegen.schedule.task import Task, estimate, renamed_loops
 from kgraph.codegen.schedule.values import constructor
 from kgraph.graph.index import Index, Loop, index, unflatten
@@ -177,9 +178,9 @@ def contracting(task: Task, tile: Tile, static: Sequence[bool]) -> Contraction:
     schedule, stems = product_of(task, node, letters, names, vectors, packed)
     rows, columns = tile(dtype, vectors)
     block = rows if schedule.whole_rows else rows * max(1, BLOCK // rows)
-    strips = _up(letters.extent(letters.column), columns)
-    extent = letters.extent(letters.batch) * _up(letters.extent(letters.row), block)
-    extent = extent if schedule.whole_rows else extent * strips
+    across = strips(letters.extent(letters.column), columns)
+    extent = letters.extent(letters.batch) * strips(letters.extent(letters.row), block)
+    extent = extent if schedule.whole_rows else extent * across
     depth = estimate(task.known(letters.extent(letters.inner)))
     work = min(block, estimate(task.known(letters.extent(letters.row)))) * columns * depth
     sources = sources_read(task, node, (left,) if packed else (left, right))
@@ -263,10 +264,6 @@ def summing(task: Task) -> Kernel:
     )
 
 
-def _up(size: Dim, step: int) -> Dim:
-    return (size + (step - 1)) // step
-
-
 def product_of(
     task: Task,
     node: Node,
@@ -297,7 +294,7 @@ def product_of(
     inner = [Loop(f"k{number}", letters.size[letter]) for number, letter in enumerate(letters.inner)]
     walked = one_run(letters.inner, letters.size, letters.left, *([] if packed else [letters.right]))[0]
     ending = ending_of(task, node, letters.column)
-    direct = ending is not None and bool(letters.column) and letters.out[letters.column[-1]] == 1
+    direct = ending is not None and letters.out[letters.column[-1]] == 1
     row, column = renamed_loops([row, column], task)
     schedule = Product(
         left=operands[0],
@@ -340,7 +337,7 @@ def _strides(letters: Letters, strides: dict[str, Dim], run: str, batch: str, ta
 def panels_for(task: Task, letters: Letters, dtype: str, vectors: int, columns: int, source: int) -> Panels:
     """How the right operand is packed, into panels of so many columns."""
     own = "".join(letter for letter in letters.batch if letter in letters.right)
-    depth, count = letters.extent(letters.inner), letters.extent(own) * _up(letters.extent(letters.column), columns)
+    depth, count = letters.extent(letters.inner), letters.extent(own) * strips(letters.extent(letters.column), columns)
     grain = COPY // (columns * estimate(task.known(depth)))
     return Panels(_pack(task, letters, own, dtype, vectors, count, grain), count * depth * columns, source)
 

@@ -10,7 +10,7 @@ from kgraph.graph.ir import Node
 def ending_of(task: Task, product: Node, columns: str) -> Ending | None:
     """How a body goes on after its product, if it ends so; else None. columns: the letters that columns run along."""
     body, name, bias, is_relu = task.body, product.name, "", False
-    if len(task.roots) > 1 or task.placed or not product.attrs["spec"].endswith(columns):
+    if not columns or len(task.roots) > 1 or task.placed or not product.attrs["spec"].endswith(columns):
         return None
     while name != task.root.name:
         readers = body.readers(name)
@@ -30,7 +30,7 @@ def ending_of(task: Task, product: Node, columns: str) -> Ending | None:
 
 def _is_row(task: Task, name: str, product: Node, columns: int) -> bool:
     """Whether an input of a body has one element for each column, in their order."""
-    if name not in task.body.inputs or columns == 0:
+    if name not in task.body.inputs:
         return False
     shape, whole = task.body[name].tensor.shape, product.tensor.shape
     return shape[-columns:] == whole[-columns:] and all(size == 1 for size in shape[:-columns])
