@@ -8,7 +8,7 @@ from functools import partial
 from kgraph.executable.differentiate import Request, nothing
 from kgraph.gradients.autodiff import expand
 from kgraph.graph.ir import GRADIENTS, Graph
-from kgraph.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, OF_TARGET, run
+from kgraph.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, OF_STILL_WEIGHTS, OF_TARGET, run
 from kgraph.passes.blocks import in_blocks
 from kgraph.passes.chain import WIDEST
 from kgraph.passes.loops import in_bodies
@@ -20,10 +20,12 @@ def lower(graph: Graph, request: Request, freeze: bool = False, target: str = "c
     graph = run(graph, {"inline": BEFORE_GRADIENTS["inline"]}, stages)
     graph = request.extend(frozen(graph) if freeze else graph)
     graph = run(graph, {name: step for name, step in BEFORE_GRADIENTS.items() if name != "inline"}, stages)
-    longest = WIDEST if "chain" in OF_TARGET.get(target, {}) and not has_gradients(graph, request) else 0
+    forward = not has_gradients(graph, request)
+    longest = WIDEST if "chain" in OF_TARGET.get(target, {}) and forward else 0
     graph = run(graph, {"blocks": in_bodies(partial(in_blocks, longest=longest, by_sample=target == "cpu"))}, stages)
     differentiated = {"gradients": lambda graph: request.differentiate(expand(graph))}
-    run(graph, {**differentiated, **AFTER_GRADIENTS, **OF_TARGET.get(target, {})}, stages)
+    after = {name: step for name, step in AFTER_GRADIENTS.items() if forward or name not in OF_STILL_WEIGHTS}
+    run(graph, {**differentiated, **after, **OF_TARGET.get(target, {})}, stages)
     return stages
 
 

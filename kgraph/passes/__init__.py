@@ -19,6 +19,7 @@ from kgraph.passes.merge import merge
 from kgraph.passes.open import open_composed
 from kgraph.passes.simplify import simplify, simplify_all
 from kgraph.passes.stabilise import stabilise
+from kgraph.passes.tables import look_up_products
 from kgraph.passes.widen import widen
 
 Pass = Callable[[Graph], Graph]
@@ -39,11 +40,13 @@ AFTER_GRADIENTS: dict[str, Pass] = {
     "fold": in_bodies(fold),
     "simplify": in_bodies(simplify_all),
     "einsum": in_bodies(canonicalise),
+    "tables": look_up_products,
     "align": in_bodies(align),
     "merge": in_bodies(merge),
     "tidy": in_bodies(simplify_all),  # what the einsums left: a reshape of a reshape, a product with a constant
     "fuse": in_bodies(fuse),
 }
+OF_STILL_WEIGHTS = {"tables"}  # not where gradients are asked for, since weights then change from call to call
 OF_TARGET: dict[str, dict[str, Pass]] = {"cpu": {"chain": in_bodies(chain)}}  # last, for what its kernels can do
 
 
