@@ -21,7 +21,7 @@ def lower(graph: Graph, request: Request, freeze: bool = False, target: str = "c
     graph = request.extend(frozen(graph) if freeze else graph)
     graph = run(graph, {name: step for name, step in BEFORE_GRADIENTS.items() if name != "inline"}, stages)
     forward = not has_gradients(graph, request)
-    longest = WIDEST if "chain" in OF_TARGET.get(target, {}) and forward else 0
+    longest = WIDEST if "chain" in OF_TARGET.get(target, {}) and forward else None
     graph = run(graph, {"blocks": in_bodies(partial(in_blocks, longest=longest, by_sample=target == "cpu"))}, stages)
     differentiated = {"gradients": lambda graph: request.differentiate(expand(graph))}
     after = {name: step for name, step in AFTER_GRADIENTS.items() if forward or name not in OF_STILL_WEIGHTS}

@@ -54,11 +54,12 @@ class Rows:
     given: list[Place] = field(default_factory=list)  # what is computed before
 
 
-def in_blocks(graph: Graph, longest: int = 0, by_sample: bool = True) -> Graph:
+def in_blocks(graph: Graph, longest: int | None = None, by_sample: bool = True) -> Graph:
     """The graph with products of long rows as loops.
 
-    longest: rows of at most so many bytes, or of nobody knows how many, are left alone; 0: none are. by_sample: whether
-    samples are done one after the other, where each has many rows.
+    longest: rows that `chain` can keep in one kernel are left alone, and so are others of at most so many bytes, or of
+    nobody knows how many; None: no rows are. by_sample: whether samples are done one after the other, where each has
+    many rows.
     """
     for node in [node for node in graph if node.op == "einsum"]:
         rows = rows_of(graph, node, longest, by_sample) if node.name in graph else None
@@ -72,7 +73,7 @@ def in_blocks(graph: Graph, longest: int = 0, by_sample: bool = True) -> Graph:
 # finding -------------------------------------------------------------------------------------------------------------
 
 
-def rows_of(graph: Graph, node: Node, longest: int = 0, by_sample: bool = True) -> Rows | None:
+def rows_of(graph: Graph, node: Node, longest: int | None = None, by_sample: bool = True) -> Rows | None:
     """The rows that this node is the product of, if they are to be made in blocks."""
     terms, result = node.attrs["spec"].split("->")
     terms = terms.split(",")
@@ -90,11 +91,13 @@ def rows_of(graph: Graph, node: Node, longest: int = 0, by_sample: bool = True) 
         own_sample = sample if isinstance(sizes[letter], int) else None  # of samples with few rows each, many at once
         rows = Rows(Place(node.name, result.index(letter), own_sample), sizes[letter], _alike(graph, summed))
         width = product(summed)
-        if longest and (not isinstance(width, int) or width * bytes_of(graph[source].tensor.dtype) <= longest):
+        is_open = not isinstance(width, int)
+        if longest is not None and (is_open or width * bytes_of(graph[source].tensor.dtype) <= longest):
             continue
         if _guess(width * rows.count) >= LEAST and _guess(rows.count) >= 2 * block_of(rows.count):
             _fill(graph, rows)
-            if source in rows.inside and _are_private(graph, rows) and _pays(graph, rows, source):
+            is_worth = source in rows.inside and _are_private(graph, rows) and _pays(graph, rows, source)
+            if is_worth and (longest is None or not _is_one_kernel(graph, rows, graph[source])):
                 return rows
     return None
 
@@ -171,6 +174,18 @@ def _are_private(graph: Graph, rows: Rows) -> bool:
     inner = heavy - {rows.product.name}
     alone = all(rows.inside.keys() >= {*graph.readers(name)} and name not in graph.results for name in inner)
     return alone and any(OPS[graph[name].op].kind in REDUCING for name in inner)
+
+
+def _is_one_kernel(graph: Graph, rows: Rows, source: Node) -> bool:
+    """Whether the rows are those of one product, with nothing but elementwise ops and reductions along them."""
+    nodes = [graph[name] for name in rows.inside if name != rows.product.name]
+    wide = [OPS[one.op].kind for one in nodes if one.tensor.shape == source.tensor.shape]
+    kept = [one for one in nodes if OPS[one.op].kind == "reduce"]
+    return (
+        wide.count("contract") == 1
+        and {*wide} <= {"map", "compose", "contract"}
+        and all(one.attrs["axes"] == (source.tensor.rank - 1,) for one in kept)
+    )
 
 
 def _pays(graph: Graph, rows: Rows, source: str) -> bool:

@@ -15,7 +15,7 @@ from kgraph.graph.types import numpy_dtype
 from kgraph.passes.group import FLOATING, MOST_INPUTS
 
 MANY = 512  # rows, so that each thread has some
-WIDEST = 1 << 15  # bytes of a row that is kept: the rows of a tile are on the stack of a thread, twice
+WIDEST = 1 << 15  # bytes of a row that is kept on the stack of a thread, where a tile's rows are twice
 
 
 def chain(graph: Graph) -> Graph:
@@ -62,7 +62,10 @@ def wide_rows(graph: Graph, node: Node) -> list[Node]:
     """
     found = rows_in(graph, node)
     product = product_in(found[0]) if len(found) == 2 else None
-    if product is None or prod(size for size in node.tensor.shape[:-1] if isinstance(size, int)) < MANY:
+    width = node.tensor.shape[-1] if product is not None else 0
+    if product is None or not isinstance(width, int) or width * bytes_of(node.tensor.dtype) > WIDEST:
+        return []
+    if prod(size for size in node.tensor.shape[:-1] if isinstance(size, int)) < MANY:
         return []
     terms, result = product.attrs["spec"].split("->")
     first, second = sorted(terms.split(","), key=lambda term: result[-1] in term)
@@ -89,9 +92,7 @@ def product_in(node: Node) -> Node | None:
 def rows_in(graph: Graph, rows: Node) -> list[Node]:
     """The kernels that make reduced rows of a product: one, or the product's and one that reduces; or none."""
     body, shape = rows.body, rows.tensor.shape if not isinstance(rows.type, tuple) else ()
-    if body is None or len(shape) < 2 or not isinstance(shape[-1], int) or shape[-1] <= 1:
-        return []
-    if shape[-1] * bytes_of(rows.tensor.dtype) > WIDEST:
+    if body is None or len(shape) < 2 or shape[-1] in (0, 1):
         return []
     kinds = [OPS[one.op].kind for one in body if one.op in OPS]
     if "reduce" not in kinds or len(body.outputs) != 1 or any(one.op == "windows" for one in body):

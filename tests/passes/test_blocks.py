@@ -315,6 +315,20 @@ def test_few_steps_are_done_at_once():
         assert loops(kgraph.compile(heads(256), loss=loss, lower_only=True).stages["blocks"]) == 0
 
 
-def test_a_result_without_gradients_is_one_kernel_as_long_as_rows_fit_the_cache():
-    assert loops(kgraph.compile(heads(8192), lower_only=True).stages["blocks"]) == 0
-    assert loops(kgraph.compile(heads(8320), lower_only=True).stages["blocks"]) == 1
+@pytest.mark.parametrize("steps", [8192, 8320, None])
+def test_a_result_without_gradients_is_one_kernel(steps):
+    assert loops(kgraph.compile(heads(steps), lower_only=True).stages["blocks"]) == 0
+
+
+def test_long_rows_that_no_kernel_makes_are_made_in_blocks_without_gradients_too():
+    def talking(q, k, v, mix):
+        scores = ops.einsum("gh,bhts->bgts", mix[0], ops.einsum("bhtd,bhsd->bhts", q, k))
+        return ops.einsum("bgts,bgsd->bgtd", ops.softmax(scores), v)
+
+    for steps, wanted in ((8192, 0), (8320, 1)):
+        inputs = [kgraph.Input((2, steps, 4)) for _ in range(3)] + [kgraph.Input((2, 2))]
+        assert loops(kgraph.compile(talking, inputs=inputs, lower_only=True).stages["blocks"]) == wanted
+
+
+def test_where_a_call_says_how_many_steps_there_are_nothing_as_large_as_the_scores_is_stored():
+    assert largest(kgraph.compile(heads(None), lower_only=True).ir, 1, 8192) <= 8192 * 8192 * 2 / 16

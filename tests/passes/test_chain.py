@@ -60,7 +60,6 @@ APART: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
         lambda q, k, v: [rows := attend_rows(q, k), ops.einsum("bts,bsd->btd", rows, v)],
         (Q, K, V),
     ),
-    "rows of an open length": (attend("btd,bsd->bts", "bts,bsd->btd"), (Q, (None, 8), (None, 5))),  # type: ignore[dict-item]
 }
 
 
@@ -74,7 +73,10 @@ def compiled(function: Callable[..., Any], shapes: tuple[Any, ...], dtype: str =
 
 def given(shapes: tuple[Any, ...], batch: int, dtype: str = "float32") -> list[np.ndarray]:
     draw = np.random.default_rng(7)
-    return [draw.standard_normal((batch, *(size or 33 for size in shape))).astype(dtype) for shape in shapes]
+    return [
+        draw.standard_normal((batch, *(33 if size is None else size for size in shape))).astype(dtype)
+        for shape in shapes
+    ]
 
 
 def chains(graph: Graph) -> int:
@@ -106,6 +108,27 @@ def test_what_cannot_be_one_kernel_is_right_too(case: str) -> None:
     wanted = function(*(one.astype("float64") for one in arrays))
     for found, value in zip(*(one if isinstance(one, list) else [one] for one in (f(*arrays), wanted)), strict=True):
         np.testing.assert_allclose(found, value, rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("case", ["heads", "normalised", "masked", "followed by more"])
+def test_rows_whose_length_a_call_knows_are_one_kernel_too(case: str) -> None:
+    function, shapes = CHAINED[case]
+    f = compiled(function, tuple(tuple(None if size == 33 else size for size in shape) for shape in shapes))
+    assert chains(f.ir) == 1
+    for length, batch in ((0, 2), (1, 2), (7, 1), (33, 3), (9001, 1)):
+        sizes = tuple(tuple(length if size == 33 else size for size in shape) for shape in shapes)
+        arrays = given(sizes, batch)
+        with np.errstate(all="ignore"):
+            wanted = np.asarray(function(*(one.astype("float64") for one in arrays))) if length else np.float64(0)
+        tolerance = 3e-6 * (1 + abs(wanted).max(initial=0))
+        np.testing.assert_allclose(f(*arrays), wanted, rtol=0, atol=tolerance)
+
+
+def test_rows_that_no_stack_holds_are_one_kernel_and_right() -> None:
+    function, shapes = CHAINED["heads"][0], ((5, 2, 8), (70000, 2, 8), (70000, 2, 5))
+    f, arrays = compiled(function, shapes), given(shapes, 1)
+    assert chains(f.ir) == 1
+    np.testing.assert_allclose(f(*arrays), function(*(one.astype("float64") for one in arrays)), rtol=0, atol=3e-6)
 
 
 def test_nothing_as_large_as_the_scores_is_stored() -> None:

@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from kgraph.codegen.native import emit
 
 I64 = ir.IntType(64)
+LINE = 64  # bytes of a line of the cache
 
 
 def scratch(dtype: types.Type) -> Any:
@@ -35,6 +36,58 @@ def scratch(dtype: types.Type) -> Any:
         return types.CPointer(dtype)(types.IntegerLiteral(size)), build
 
     return take
+
+
+def room(dtype: types.Type) -> Any:
+    """An intrinsic `room(n)`: n elements on the heap, aligned for vectors, or nowhere; `give_back` frees them."""
+    pointer = types.CPointer(dtype)
+
+    @intrinsic
+    def take(context: Any, count: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            width = context.get_abi_sizeof(context.get_data_type(dtype))
+            allocate = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(cgutils.voidptr_t, [I64]), "malloc"
+            )
+            size = builder.add(builder.mul(values[0], I64(width)), I64(2 * LINE))
+            found = builder.ptrtoint(builder.call(allocate, [size]), I64)
+            place = builder.and_(builder.add(found, I64(2 * LINE - 1)), I64(-LINE))
+            is_there = builder.icmp_unsigned("!=", found, I64(0))
+            with builder.if_then(is_there):
+                before = builder.inttoptr(builder.sub(place, I64(8)), I64.as_pointer())
+                builder.store(found, before)
+            chosen = builder.select(is_there, place, I64(0))
+            return builder.inttoptr(chosen, context.get_value_type(pointer))
+
+        return pointer(types.int64), build
+
+    return take
+
+
+@intrinsic
+def is_nowhere(context: Any, pointer: Any) -> Any:
+    """Whether there was no memory."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return cgutils.is_null(builder, values[0])
+
+    return types.boolean(pointer), build
+
+
+@intrinsic
+def give_back(context: Any, pointer: Any) -> Any:
+    """Free what `room` took."""
+
+    def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        free = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t]), "free"
+        )
+        place = builder.ptrtoint(values[0], I64)
+        found = builder.load(builder.inttoptr(builder.sub(place, I64(8)), I64.as_pointer()))
+        builder.call(free, [builder.inttoptr(found, cgutils.voidptr_t)])
+        return context.get_dummy_value()
+
+    return types.void(pointer), build
 
 
 def moved(dtype: types.Type) -> Any:
@@ -199,6 +252,8 @@ NAMES: dict[str, Any] = {
     "added": added,
     "apart": apart,
     "turn_block": turn_block,
+    "is_nowhere": is_nowhere,
+    "give_back": give_back,
     "will_read": wanted(False),
     "will_write": wanted(True),
     "maximum": extreme("maximum", ">"),
@@ -208,6 +263,7 @@ NAMES: dict[str, Any] = {
     "min": extreme("minimum", "<"),
     "max": extreme("maximum", ">"),
     **{f"scratch_{name}": scratch(getattr(types, name)) for name in _NUMBERS},
+    **{f"room_{name}": room(dtype) for name, dtype in _FLOATS.items()},
     **{f"moved_{name}": moved(dtype) for name, dtype in _FLOATS.items()},
     **{
         f"multiply_tile_{name}x{vectors}": multiply_tile(f"kg_tile_f{name[5:]}x{vectors}", dtype)

@@ -14,8 +14,10 @@ from kgraph.codegen.schedule.kernel import Chain, Ending, Pack, Product, Strides
 from kgraph.codegen.schedule.source import Source, closed, inner_steps, size_text, strips, sum_text, terms, walked
 from kgraph.graph.index import Loop
 from kgraph.graph.sizes import Dim, product
+from kgraph.passes.chain import bytes_of
 
 DEPTH = 512  # summed at a time, so that a block of rows and its part of a panel stay in the second cache
+STACK = 1 << 20  # bytes of a tile's rows, up to which they are on the stack of a thread
 FROM_TOP = "(top + first)"  # the first row of a tile, in a left operand that is in memory
 
 
@@ -112,8 +114,12 @@ def chained(text: Source, schedule: Chain) -> None:
     widths = [tile_shape(dtype, one.vectors)[1] for one in (first, second)]
     if not (first.packed and second.packed):
         text(f"edge = scratch_{dtype}({DEPTH * max(widths)})")
-    take_lines(text, first, widths[0], rows)
-    text(f"kept_rows = scratch_{dtype}({rows} * {closed(str(schedule.pitch))})")
+    on_stack = isinstance(schedule.pitch, int) and 2 * rows * schedule.pitch * bytes_of(dtype) <= STACK
+    if on_stack:
+        take_lines(text, first, widths[0], rows)
+        text(f"kept_rows = scratch_{dtype}({rows} * {schedule.pitch})")
+    else:
+        take_room(text, dtype, rows, row_in_full(first, widths[0]), closed(str(schedule.pitch)))
     text(f"tiles = scratch_{dtype}({rows * widths[1]})")
     with parallel(text, (*first.batch, Loop("block", strips(first.row.extent, rows)))):
         finished_rows(text, first, widths[0], rows, f"kept = moved_{dtype}(kept_rows, r * {size_text(schedule.pitch)})")
@@ -121,6 +127,15 @@ def chained(text: Source, schedule: Chain) -> None:
         with text.loops([panels_of(second, widths[1])]):
             one_panel(text, second, widths[1])
             finished_panel(text, second, widths[1], rows, "first")
+    text(*([] if on_stack else ["give_back(lines)"]))
+
+
+def take_room(text: Source, dtype: str, rows: int, line: str, pitch: str) -> None:
+    """Memory for rows of which the stack might not hold a tile's: they are long, or only a call knows how long."""
+    text(f"lines = room_{dtype}({rows} * ({line} + {pitch}))")
+    with text.block("if is_nowhere(lines):"):
+        text("return 1")
+    text(f"kept_rows = moved_{dtype}(lines, {rows} * {line})")
 
 
 def panels_of(schedule: Product | Pack, width: int) -> Loop:

@@ -28,7 +28,7 @@ from kgraph.codegen.plan.refusal import refusal
 from kgraph.codegen.plan.show import line_above, shown_source
 from kgraph.codegen.plan.steps import Carried, Cut, Loop, Plan, Step, flat
 from kgraph.codegen.schedule.kernel import Kernel
-from kgraph.errors import ArgumentError, RangeError
+from kgraph.errors import ArgumentError
 from kgraph.graph.ir import Graph
 from kgraph.graph.sizes import Dim, Size, axes_of, resolve, substitute
 from kgraph.graph.types import numpy_dtype
@@ -265,7 +265,7 @@ class Program:
         finally:
             self._contexts.give(context)
 
-    def refused(self, status: int, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]) -> RangeError:
+    def refused(self, status: int, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]) -> Exception:
         """The error for a call that a check has stopped."""
         step = list(flat(self.plan.steps))[failure(status)[0]]
         assert isinstance(step, Step)

@@ -27,7 +27,7 @@ from kgraph.codegen.schedule.task import Placed, Task, estimate
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.loop import ancestors
 from kgraph.graph.op import OPS
-from kgraph.graph.sizes import Dim
+from kgraph.graph.sizes import Dim, rename_axes
 
 KEPT = "kept"  # what a finished row of the first product is called
 APART = 16  # elements between two such rows, lest all of them fall into one set of the cache
@@ -63,7 +63,7 @@ def chaining(task: Task, tile: Tile, static: Sequence[bool]) -> Contraction:
     extent = letters.extent(letters.batch) * ((letters.extent(letters.row) + (height - 1)) // height)
     depth = letters.extent(letters.inner) + onward.extent(onward.column)
     work = height * estimate(task.known(letters.extent(letters.column))) * estimate(task.known(depth))
-    kernel = task.kernel(Chain(schedules[0], schedules[1], pitch), extent, UNIT // work, stems)
+    kernel = task.kernel(Chain(schedules[0], schedules[1], rename_axes(pitch, task.names)), extent, UNIT // work, stems)
     given = [task.parameters[place] for place in sorted(sources)]
     given += [Parameter(one.right, one.dtype) for one in schedules if one.packed]
     return Contraction(replace(kernel, parameters=(*given, *task.outs)), tuple(panels), tuple(sorted(sources)))
