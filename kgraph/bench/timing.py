@@ -88,8 +88,12 @@ def timed(call: Call, count: int) -> float:
     return (perf_counter_ns() - start) / (count * 1e9)
 
 
-def rest(most: float = 0.25, look: float = 0.003) -> None:
-    """Wait until this process's threads sleep: pools of threads spin for a while, on CPUs that the next one wants."""
+def rest(most: float = 0.25, look: float = 0.012) -> None:
+    """Wait until this process's threads sleep: pools of threads spin for a while, on CPUs that the next one wants.
+
+    look: seconds between two readings of the clock of the process, which knows of threads that are still running what
+    the last tick of the system has told, up to 10 ms ago.
+    """
     end = perf_counter() + most
     while perf_counter() < end:
         before = process_time()
