@@ -8,7 +8,7 @@ from functools import partial
 from kgraph.executable.differentiate import Request, nothing
 from kgraph.gradients.autodiff import expand
 from kgraph.graph.ir import GRADIENTS, Graph
-from kgraph.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, OF_STILL_WEIGHTS, OF_TARGET, run
+from kgraph.passes import AFTER_GRADIENTS, BEFORE_GRADIENTS, OF_TARGET, WITHOUT_GRADIENTS, run
 from kgraph.passes.blocks import in_blocks
 from kgraph.passes.chain import WIDEST
 from kgraph.passes.loops import in_bodies
@@ -24,7 +24,7 @@ def lower(graph: Graph, request: Request, freeze: bool = False, target: str = "c
     longest = WIDEST if "chain" in OF_TARGET.get(target, {}) and forward else None
     graph = run(graph, {"blocks": in_bodies(partial(in_blocks, longest=longest, by_sample=target == "cpu"))}, stages)
     differentiated = {"gradients": lambda graph: request.differentiate(expand(graph))}
-    after = {name: step for name, step in AFTER_GRADIENTS.items() if forward or name not in OF_STILL_WEIGHTS}
+    after = AFTER_GRADIENTS | (WITHOUT_GRADIENTS if forward else {})
     run(graph, {**differentiated, **after, **OF_TARGET.get(target, {})}, stages)
     return stages
 

@@ -9,6 +9,7 @@ from kgraph import config
 from kgraph.graph.check import check
 from kgraph.graph.ir import Graph
 from kgraph.passes.align import align
+from kgraph.passes.by_table import by_whole_table
 from kgraph.passes.chain import chain
 from kgraph.passes.einsum import canonicalise
 from kgraph.passes.fold import fold
@@ -40,13 +41,13 @@ AFTER_GRADIENTS: dict[str, Pass] = {
     "fold": in_bodies(fold),
     "simplify": in_bodies(simplify_all),
     "einsum": in_bodies(canonicalise),
-    "tables": look_up_products,
+    "tables": by_whole_table,
     "align": in_bodies(align),
     "merge": in_bodies(merge),
     "tidy": in_bodies(simplify_all),  # what the einsums left: a reshape of a reshape, a product with a constant
     "fuse": in_bodies(fuse),
 }
-OF_STILL_WEIGHTS = {"tables"}  # not where gradients are asked for, since weights then change from call to call
+WITHOUT_GRADIENTS: dict[str, Pass] = {"tables": look_up_products}  # in the place of those: weights stand still
 OF_TARGET: dict[str, dict[str, Pass]] = {"cpu": {"chain": in_bodies(chain)}}  # last, for what its kernels can do
 
 

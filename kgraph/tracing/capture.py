@@ -38,13 +38,18 @@ def capture(
     captured.update((one.serial, one) for one in outputs if one.serial not in inside)
     body = Graph()
     names: dict[int, str] = {}
+    brought: dict[str, Symbol] = {}  # references to a node are one value
     for one in (*given, *captured.values()):
-        names[one.serial] = body.add(Node(body.fresh(one.stem or one.op), "input", one.type, {}, one.origin))
+        same = brought.setdefault(one.stem, one) if one.op == "ref" else one
+        if same is one:
+            names[one.serial] = body.add(Node(body.fresh(one.stem or one.op), "input", one.type, {}, one.origin))
+        else:
+            names[one.serial] = names[same.serial]
     for symbol in order:
         if symbol.serial in inside and symbol.serial not in names:
             insert(body, symbol, names)
     body.outputs = [names[one.serial] for one in outputs]
-    return body, list(captured.values())
+    return body, [one for one in captured.values() if brought.get(one.stem, one) is one or one.op != "ref"]
 
 
 def _inside(order: Sequence[Symbol], given: Sequence[Symbol], marked: set[int]) -> set[int]:

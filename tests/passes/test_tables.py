@@ -98,11 +98,6 @@ def test_an_index_outside_is_refused() -> None:
         kg.compile(reader())(np.full((1, 5), 11, np.int32))
 
 
-def test_with_gradients_the_weight_is_looked_up() -> None:
-    assert "tables" in kg.compile(reader()).stages
-    assert "tables" not in kg.compile(reader(), loss="mse").stages
-
-
 def test_a_weight_that_the_call_changes_is_looked_up() -> None:
     table, kernel = weight(7, 9), weight(9, 4)
 
