@@ -17,6 +17,7 @@ from kgraph.graph.sizes import Dim, product
 from kgraph.passes.chain import bytes_of
 
 DEPTH = 512  # summed at a time, so that a block of rows and its part of a panel stay in the second cache
+FEW = 12  # units of work, of which one more or less matters to a thread
 STACK = 1 << 20  # bytes of a tile's rows, up to which they are on the stack of a thread
 FROM_TOP = "(top + first)"  # the first row of a tile, in a left operand that is in memory
 
@@ -37,9 +38,22 @@ def by_element(text: Source, schedule: Product, width: int) -> None:
     blocks, panel = Loop("block", strips(schedule.row.extent, block)), panels_of(schedule, width)
     text(f"even = {even_block(schedule.row.extent, block, rows)}")
     with parallel(text, (*schedule.batch, blocks, panel)):
+        if not schedule.batch and 1 not in (blocks.extent, panel.extent):
+            by_panel(text, blocks, panel)
         text("top = block * even", f"height = min(even, {schedule.row.extent} - top)")
         one_panel(text, schedule, width)
         finished_panel(text, schedule, width, rows, FROM_TOP)
+
+
+def by_panel(text: Source, blocks: Loop, panel: Loop) -> None:
+    """Of few units, whose blocks may be of unlike heights, those of one panel come one after the other.
+
+    Threads take neighbours, so each gets about as many rows. Of many they had better take the same rows as in the
+    kernels before and after.
+    """
+    rows, columns = (closed(str(loop.extent)) for loop in (blocks, panel))
+    with text.block(f"if {rows} * {columns} <= {FEW}:"):
+        text(f"place = block * {columns} + panel", f"panel = place // {rows}", f"block = place % {rows}")
 
 
 def even_block(extent: Dim, block: int, rows: int) -> Dim:
