@@ -22,8 +22,10 @@ from numba.np.numpy_support import from_dtype
 
 from kgraph.codegen.cpu.program import Program
 from kgraph.codegen.native.contexts import BUSY, DIMS, IDLE, SWAP
+from kgraph.codegen.native.runner import failure
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.native.table import ARRAYS, BEGIN, FINISH, REFUSED, Table
+from kgraph.codegen.schedule.kernel import NO_ROOM
 from kgraph.errors import ArgumentError, RangeError
 from kgraph.graph.evaluate import bind_sizes
 from kgraph.graph.ir import Graph
@@ -65,6 +67,9 @@ def jitted(program: Program, graph: Graph, has_value: bool) -> Callable[..., Any
         "RangeError": RangeError,
         "refused": f"the arrays do not have the sizes that are wanted: {wants}",
         "failed": f"no call can be prepared for these sizes: {wants}",
+        "STATUS": failure(-1)[1],
+        "NO_ROOM": NO_ROOM,
+        "no_room": "there is no memory for the rows of one tile",
         "outside": "an index is outside of what it points into",
         "too_large": "there is no memory for the results",
         "REFUSED": REFUSED,
@@ -93,7 +98,8 @@ def _text(inputs: Sequence[str], outputs: Sequence[TensorType], has_value: bool)
     # A context that is not given back is lost, and where all are, calls wait for one forever.
     lines += ["        complete = True", "    except Exception:", "        pass", "    if not complete:"]
     lines += ["        give_back(context)", "        raise MemoryError(too_large)"]
-    lines += [f"    if finish(context, {_tuple(given)}, {_tuple(made)}) != 0:", "        raise RangeError(outside)"]
+    lines += [f"    status = finish(context, {_tuple(given)}, {_tuple(made)})", "    if status & STATUS == NO_ROOM:"]
+    lines += ["        raise MemoryError(no_room)", "    if status != 0:", "        raise RangeError(outside)"]
     result = f"{made[0]}[()], {_tuple(made[1:])}" if has_value else made[0] if len(made) == 1 else _tuple(made)
     return "\n".join([*lines, f"    return {result}", ""])
 

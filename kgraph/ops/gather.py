@@ -39,24 +39,26 @@ def check_integers(indices: TensorType, op: str) -> None:
 
 # take ------------------------------------------------------------------------------------------------------------
 
+# wraps=False, which only passes ask for: what a negative index would mean is nothing here, and it is refused.
 
-def _take_type(x: TensorType, indices: TensorType, axis: int) -> TensorType:
+
+def _take_type(x: TensorType, indices: TensorType, axis: int, wraps: bool = True) -> TensorType:
     check_integers(indices, "take")
     return TensorType((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype)
 
 
-def _take_numpy(x: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
+def _take_numpy(x: np.ndarray, indices: np.ndarray, axis: int, wraps: bool = True) -> np.ndarray:
     check_indices(indices, x.shape[axis], axis)
     return np.take(x, indices, axis)
 
 
-def _take_read(at: list[Index], x: Operand, indices: Operand, axis: int) -> Read:
+def _take_read(at: list[Index], x: Operand, indices: Operand, axis: int, wraps: bool = True) -> Read:
     end = axis + len(indices.shape)
     place = wrapped(indices[at[axis:end]], x.shape[axis], indices.type.dtype)
     return x[[*at[:axis], place, *at[end:]]]
 
 
-def _take_vjp(g: Symbol, y: Symbol, x: Symbol, indices: Symbol, axis: int) -> tuple[Any, ...]:
+def _take_vjp(g: Symbol, y: Symbol, x: Symbol, indices: Symbol, axis: int, wraps: bool = True) -> tuple[Any, ...]:
     return FUNCTIONS["scatter_add"](zeros_of(x.type), indices, g, axis=axis), None
 
 

@@ -20,13 +20,13 @@ from kgraph.graph.ir import Graph, Node
 from kgraph.graph.op import OPS
 from kgraph.graph.sizes import product
 from kgraph.graph.types import TensorType
-from kgraph.ops.arithmetic import add
-from kgraph.ops.compare import greater_equal
+from kgraph.ops.arithmetic import add, where
+from kgraph.ops.compare import greater, greater_equal
 from kgraph.ops.contract import parts_of
 from kgraph.ops.gather import zeros_of
 from kgraph.ops.loops import cond
-from kgraph.ops.move import transpose
-from kgraph.ops.scattering import scatter_add
+from kgraph.ops.move import broadcast_to, reshape, transpose
+from kgraph.ops.scattering import scatter_add, scatter_set
 from kgraph.passes.einsum import Operand, pair
 from kgraph.passes.rewrite import stand_in
 from kgraph.passes.tables import WEIGHTS, RowsProduct, is_projection, is_worth, looked_up, rows_product
@@ -113,7 +113,23 @@ def _of_kernel(graph: Graph, node: Node) -> Iterator[tuple[Sums, Made]]:
         return
     sums = Sums(one.indices, tuple(map(one.looked.index, begin)), one.other, one.rows(graph))
     if _pays(graph, sums, graph[one.table].tensor):
-        yield sums, lambda total: one.of_table(graph, total, one.place + rest, one.output)
+        yield (
+            sums,
+            lambda total: pair(
+                Operand(_read_rows(graph, one), one.whole), Operand(total, one.place + rest), one.output
+            ),
+        )
+
+
+def _read_rows(graph: Graph, one: RowsProduct) -> Symbol:
+    """The table with zeros in rows that nobody looks up: what is not finite there is no part of any sum."""
+    indices, table = reference(graph, one.indices), reference(graph, one.table)
+    flag = TensorType((one.rows(graph),), table.type.dtype)
+    looked_at = scatter_set(
+        zeros_of(flag), indices, broadcast_to(as_symbol(1, flag.dtype), shape=indices.type.shape), axis=0
+    )
+    along = [size if letter == one.place else 1 for letter, size in zip(one.whole, table.type.shape, strict=True)]
+    return where(greater(reshape(looked_at, shape=tuple(along)), 0), table, 0)
 
 
 def _of_table(graph: Graph, node: Node) -> Iterator[tuple[Sums, Made]]:

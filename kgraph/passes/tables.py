@@ -85,7 +85,7 @@ def looked_up(graph: Graph, one: RowsProduct) -> Symbol:
     """Rows of the product of a table and another weight."""
     rest = "".join(letter for letter in one.output if letter not in one.looked)
     made = one.of_table(graph, reference(graph, one.other), one.others, one.place + rest)
-    return turn(take(made, reference(graph, one.indices), axis=0), one.looked + rest, one.output)
+    return turn(take(made, reference(graph, one.indices), axis=0, wraps=False), one.looked + rest, one.output)
 
 
 def is_projection(graph: Graph, one: RowsProduct) -> bool:

@@ -306,3 +306,17 @@ def test_a_second_process_takes_the_code_from_the_disk_and_needs_no_numba(tmp_pa
     ).stdout.strip()  # fmt: skip
     assert run() == "True"
     assert run() == "False"
+
+
+def test_what_depends_on_the_batch_is_not_made_ahead_of_calls() -> None:
+    b = kg.Variable(np.array([0.5, -1.5], np.float32))
+
+    def slope(e):  # type: ignore[no-untyped-def]
+        with kg.GradientTape() as tape:
+            loss = kg.ops.sum((e + b) * kg.ops.tanh(b))
+        return tape.gradient(loss, b)
+
+    e = np.arange(6, dtype=np.float32).reshape(3, 2)
+    t = np.tanh(b.numpy())
+    wanted = 3 * t + (e + b.numpy()).sum(0) * (1 - t * t)
+    np.testing.assert_allclose(kg.compile(slope, inputs=[kg.Input((2,))])(e), wanted, rtol=1e-5)

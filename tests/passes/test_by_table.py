@@ -132,3 +132,34 @@ def test_a_refused_step_changes_nothing() -> None:
         model.train_on_batch(given, target)
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_negative_word_is_refused_by_every_call() -> None:
+    words = kg.Input((5,), dtype="int32")
+    model = kg.Model(words, dense(words))
+    forward, f = kg.compile(model), kg.compile(model, loss="mse")
+    for batch in (1, 8):
+        given = np.zeros((batch, 5), np.int32)
+        given[0, 2] = -1
+        for call in (
+            lambda x=given: forward(x),
+            lambda x=given: f.value_and_grad(x, np.zeros((*x.shape, 9), np.float32)),
+        ):
+            with pytest.raises(RangeError, match="-1"):
+                call()
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_rows_that_nobody_looks_up_need_not_be_finite(batch: int) -> None:
+    words = kg.Input((5,), dtype="int32")
+    table = layers.Embedding(ROWS, 8)
+    f = kg.compile(kg.Model(words, layers.Dense(9)(table(words))), loss="mse")
+    rows = table.embeddings.numpy().copy()
+    rows[-1] = -np.inf
+    table.embeddings.assign(rows)
+    given = np.random.default_rng(0).integers(0, ROWS - 1, (batch, 5)).astype(np.int32)
+    _, slopes = f.value_and_grad(given, np.zeros((batch, 5, 9), np.float32))
+    assert all(np.isfinite(one).all() for one in slopes)
+    given[0, 0] = ROWS - 1
+    _, slopes = f.value_and_grad(given, np.zeros((batch, 5, 9), np.float32))
+    assert not np.isfinite(slopes[1]).all()

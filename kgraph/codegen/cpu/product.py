@@ -10,7 +10,7 @@ from kgraph.codegen.cpu.blocks import one_block, parallel
 from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.native.tile import BIAS, RELU
 from kgraph.codegen.schedule.contraction import BLOCK
-from kgraph.codegen.schedule.kernel import Chain, Ending, Pack, Product, Strides
+from kgraph.codegen.schedule.kernel import NO_ROOM, Chain, Ending, Pack, Product, Strides
 from kgraph.codegen.schedule.source import Source, closed, inner_steps, size_text, strips, sum_text, terms, walked
 from kgraph.graph.index import Loop
 from kgraph.graph.sizes import Dim, product
@@ -148,7 +148,7 @@ def take_room(text: Source, dtype: str, rows: int, line: str, pitch: str) -> Non
     """Memory for rows of which the stack might not hold a tile's: they are long, or only a call knows how long."""
     text(f"lines = room_{dtype}({rows} * ({line} + {pitch}))")
     with text.block("if is_nowhere(lines):"):
-        text("return 1")
+        text(f"return {NO_ROOM}")
     text(f"kept_rows = moved_{dtype}(lines, {rows} * {line})")
 
 

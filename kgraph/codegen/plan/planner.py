@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.codegen.plan.cut import cut_forward, cut_of_loop
+from kgraph.codegen.plan.given import has_open_sizes, lookups
 from kgraph.codegen.plan.in_place import in_place, overlaid
 from kgraph.codegen.plan.results import stored_by, types_of, viewed, with_results_of_their_own
 from kgraph.codegen.plan.steps import Buffer, Carried, Loop, Plan, Slice, Step, says_as_much
@@ -24,9 +25,8 @@ from kgraph.errors import DTypeError
 from kgraph.graph.ir import LEAVES, Graph, Node
 from kgraph.graph.loop import Parts
 from kgraph.graph.op import OPS
-from kgraph.graph.sizes import Dim, axes_of, substitute
+from kgraph.graph.sizes import substitute
 from kgraph.graph.types import UNSIGNED, TensorType, numpy_dtype
-from kgraph.passes.group import INDICES, points_inside
 
 
 def plan(graph: Graph, tile: Tile | None, threads: int = 1) -> Plan:
@@ -115,9 +115,9 @@ class _Planner:
         for node in graph:
             arguments = graph.arguments(node.name)
             inherits = bool(arguments) and all(name in static for name in arguments)
-            inherits = inherits and not axes_of(tuple(kind.shape for kind in types_of(node)))
+            inherits = inherits and not has_open_sizes(node)
             inherits = inherits and not _is_loop(node)
-            inherits = inherits and not any(_lookups(graph, node))  # indices are checked in each call, before reading
+            inherits = inherits and not any(lookups(graph, node))  # indices are checked in each call, before reading
             if not isinstance(node.type, TensorType):
                 inherits = inherits and not any(name in self.places for name in stored_by(graph, node))
             if (node.op in ("param", "const") and node.name not in graph.updates) or inherits:
@@ -277,11 +277,11 @@ class _Planner:
 
     def _add_checks(self, node: Node) -> None:
         """A step that looks at the indices of a gather or scatter before anything is read or written with them."""
-        for reader, table, indices, size in _lookups(self.graph, node):
+        for reader, table, indices, size, wraps in lookups(self.graph, node):
             kind = self.graph[indices].tensor
             table = self.at(table) if table in self.graph else table
             is_weight = table in self.made.buffers and self.made.buffers[table].place == "param"  # else an array
-            kernel, sizes = checking(kind, size, wraps=not is_weight and kind.dtype not in UNSIGNED)
+            kernel, sizes = checking(kind, size, wraps and not is_weight and kind.dtype not in UNSIGNED)
             step = Step(kernel, (self.at(indices),), sizes, reader, table, self.graph)
             if not any(isinstance(one, Step) and says_as_much(one, step) for one in self.steps):
                 self.steps.append(step)
@@ -383,16 +383,3 @@ def _check_dtypes(graph: Graph) -> None:
             raise DTypeError(f"{node.name} is {node.tensor}: kernels compute in float32 and float64; cast it to one")
         if node.body is not None:
             _check_dtypes(node.body)
-
-
-def _lookups(graph: Graph, node: Node) -> Iterator[tuple[str, str, str, Dim]]:
-    """What a node reads or writes at indices that may point outside: the op, its table, the indices, the axis' size."""
-    body, sources = body_of(graph, node)
-    given = dict(zip(body.inputs, sources, strict=True))
-    for reader in body:
-        if reader.op not in INDICES:
-            continue
-        table, indices = (body[body.arguments(reader.name)[slot]] for slot in (0, INDICES[reader.op]))
-        if indices.name in given and not points_inside(body, reader.name, graph[given[indices.name]]):
-            size = table.tensor.shape[reader.attrs["axis"]]
-            yield reader.name, given.get(table.name, table.name), given[indices.name], size

@@ -11,6 +11,9 @@ from kgraph.graph.sizes import Dim
 LOOP_NAMES = "ijklmpqsuvw" + ascii_uppercase  # one letter each; kernels have an r and a c of their own
 
 
+NO_ROOM = 2  # what a kernel returns that finds no memory; one that finds an index outside returns 1
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A pointer the kernel takes: its identifier, and the dtype of the elements."""
