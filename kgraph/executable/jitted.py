@@ -22,7 +22,7 @@ from numba.np.numpy_support import from_dtype
 
 from kgraph.codegen.cpu.program import Program
 from kgraph.codegen.native.contexts import BUSY, DIMS, IDLE, SWAP
-from kgraph.codegen.native.runner import failure
+from kgraph.codegen.native.runner import STATUS
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.native.table import ARRAYS, BEGIN, FINISH, REFUSED, Table
 from kgraph.codegen.schedule.kernel import NO_ROOM
@@ -67,7 +67,7 @@ def jitted(program: Program, graph: Graph, has_value: bool) -> Callable[..., Any
         "RangeError": RangeError,
         "refused": f"the arrays do not have the sizes that are wanted: {wants}",
         "failed": f"no call can be prepared for these sizes: {wants}",
-        "STATUS": failure(-1)[1],
+        "STATUS": STATUS,
         "NO_ROOM": NO_ROOM,
         "no_room": "there is no memory for the rows of one tile",
         "outside": "an index is outside of what it points into",

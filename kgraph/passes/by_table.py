@@ -11,7 +11,7 @@ takes one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from string import ascii_letters
@@ -61,12 +61,14 @@ def by_whole_table(graph: Graph) -> Graph:
     """The graph with these products made of the whole table, in calls that look up many rows."""
     graph = graph.copy()
     for node in list(graph):
-        one = rows_product(graph, node)
-        if one is not None and is_projection(graph, one):
-            _project(graph, one)
+        looked = rows_product(graph, node)
+        if looked is not None and is_projection(graph, looked):
+            _project(graph, looked)
     found: dict[Sums, list[tuple[str, Made]]] = {}
     for node in list(graph):
-        for sums, made in (*_of_kernel(graph, node), *_of_table(graph, node)):
+        one = _of_kernel(graph, node) or _of_table(graph, node)
+        if one is not None:
+            sums, made = one
             found.setdefault(sums, []).append((node.name, made))
     for sums, members in found.items():
         _add_up(graph, sums, members)
@@ -103,22 +105,20 @@ def _follower(graph: Graph, name: str) -> str | None:
 # gradients ------------------------------------------------------------------------------------------------------------
 
 
-def _of_kernel(graph: Graph, node: Node) -> Iterator[tuple[Sums, Made]]:
+def _of_kernel(graph: Graph, node: Node) -> tuple[Sums, Made] | None:
     """The gradient of a weight with which looked up rows were multiplied, if this node is one."""
     one = rows_product(graph, node)
     if one is None or {*one.looked} & {*one.output}:
-        return
+        return None
     begin, rest = one.others[: len(one.looked)], one.others[len(one.looked) :]
     if sorted(begin) != sorted(one.looked):
-        return
+        return None
     sums = Sums(one.indices, tuple(map(one.looked.index, begin)), one.other, one.rows(graph))
-    if _pays(graph, sums, graph[one.table].tensor):
-        yield (
-            sums,
-            lambda total: pair(
-                Operand(_read_rows(graph, one), one.whole), Operand(total, one.place + rest), one.output
-            ),
-        )
+
+    def made(total: Symbol) -> Symbol:
+        return pair(Operand(_read_rows(graph, one), one.whole), Operand(total, one.place + rest), one.output)
+
+    return (sums, made) if _pays(graph, sums, graph[one.table].tensor) else None
 
 
 def _read_rows(graph: Graph, one: RowsProduct) -> Symbol:
@@ -132,16 +132,16 @@ def _read_rows(graph: Graph, one: RowsProduct) -> Symbol:
     return where(greater(reshape(looked_at, shape=tuple(along)), 0), table, 0)
 
 
-def _of_table(graph: Graph, node: Node) -> Iterator[tuple[Sums, Made]]:
+def _of_table(graph: Graph, node: Node) -> tuple[Sums, Made] | None:
     """The gradient of a table whose rows were multiplied with a weight, if this node is one."""
     if node.op != "scatter_add" or node.attrs["axis"] != 0:
-        return
+        return None
     base, indices, updates = graph.arguments(node.name)
     rows = node.tensor.shape[0]
     names, rank = graph.arguments(updates), graph[indices].tensor.rank
     is_product = graph[updates].op == "einsum" and len(names) == 2 and graph.readers(updates) == [node.name]
     if not is_product or not isinstance(rows, int):
-        return
+        return None
     inputs, output = parts_of(graph[updates].attrs["spec"])
     place = next(letter for letter in ascii_letters if letter not in "".join(inputs))
     looked, kept = output[:rank], place + output[rank:]
@@ -149,11 +149,14 @@ def _of_table(graph: Graph, node: Node) -> Iterator[tuple[Sums, Made]]:
     letters, others = inputs[slot], inputs[1 - slot]
     begin, rest, weight = letters[:rank], letters[rank:], names[1 - slot]
     if sorted(begin) != sorted(looked) or {*looked} & {*others} or graph[weight].op not in WEIGHTS:
-        return
+        return None
     sums = Sums(indices, tuple(map(looked.index, begin)), names[slot], rows)
-    if _pays(graph, sums, node.tensor):
+
+    def made(total: Symbol) -> Symbol:
         factor = Operand(reference(graph, weight), others)
-        yield sums, lambda total: _plus(graph, base, pair(Operand(total, place + rest), factor, kept))
+        return _plus(graph, base, pair(Operand(total, place + rest), factor, kept))
+
+    return (sums, made) if _pays(graph, sums, node.tensor) else None
 
 
 def _pays(graph: Graph, sums: Sums, table: TensorType) -> bool:

@@ -42,15 +42,16 @@ class RowsProduct:
     others: str
     output: str
 
+    @property
+    def operands(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """The table and what it is multiplied with, and their letters."""
+        return (self.table, self.whole), (self.other, self.others)
+
     def rows(self, graph: Graph) -> int:
         """How many rows the table has."""
         size = graph[self.table].tensor.shape[self.whole.index(self.place)]
         assert isinstance(size, int), "weights have known sizes"
         return size
-
-    def of_table(self, graph: Graph, other: Symbol, others: str, output: str) -> Symbol:
-        """The product of the whole table with another value."""
-        return pair(Operand(reference(graph, self.table), self.whole), Operand(other, others), output)
 
 
 def rows_product(graph: Graph, node: Node) -> RowsProduct | None:
@@ -84,7 +85,8 @@ def look_up_products(graph: Graph) -> Graph:
 def looked_up(graph: Graph, one: RowsProduct) -> Symbol:
     """Rows of the product of a table and another weight."""
     rest = "".join(letter for letter in one.output if letter not in one.looked)
-    made = one.of_table(graph, reference(graph, one.other), one.others, one.place + rest)
+    table, other = (Operand(reference(graph, name), letters) for name, letters in one.operands)
+    made = pair(table, other, one.place + rest)
     return turn(take(made, reference(graph, one.indices), axis=0, wraps=False), one.looked + rest, one.output)
 
 
@@ -96,7 +98,7 @@ def is_projection(graph: Graph, one: RowsProduct) -> bool:
         return False
     sizes = {
         letter: size
-        for name, letters in ((one.table, one.whole), (one.other, one.others))
+        for name, letters in one.operands
         for letter, size in zip(letters, graph[name].tensor.shape, strict=True)
     }
     made = [size for letter, size in sizes.items() if letter == one.place or letter in one.output]

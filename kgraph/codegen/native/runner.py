@@ -25,6 +25,7 @@ RUN = "kg_run"
 MOST_ARGUMENTS = 1024
 _HEAD = 4  # words of a record before the slots of its arguments
 _STATUS_BITS = 16
+STATUS = (1 << _STATUS_BITS) - 1  # the bits of a result that hold it
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def _total(steps: Iterable[Step | Loop]) -> int:
 
 def failure(result: int) -> tuple[int, int]:
     """The index of the step that failed, where the steps in a loop follow it; and the low 16 bits of its status."""
-    return (result >> _STATUS_BITS) - 1, result & ((1 << _STATUS_BITS) - 1)
+    return (result >> _STATUS_BITS) - 1, result & STATUS
 
 
 def emit_runner(module: ir.Module) -> None:
