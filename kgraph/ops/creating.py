@@ -95,8 +95,10 @@ def empty_like(x: Any, dtype: Any = None) -> Any:
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
     """start, start + step, ... below stop; with one argument, 0 up to it. Ends may be sizes known only at the call.
 
-    dtype: int32 where all ends are integers, else `config.floatx()`.
+    dtype: int32 where all ends are integers, else `config.floatx()`. Raises ArgumentError without a start.
     """
+    if start is None:
+        raise ArgumentError("arange wants a number, not None; for an axis of open length, take ops.shape(x)[axis]")
     start, stop, step = map(counted, (0, start, step or 1) if stop is None else (start, stop, step or 1))
     ends = (start, stop, step)
     kind = standard_dtype(dtype) if dtype is not None else promote(*map(dtype_of, ends))

@@ -282,6 +282,7 @@ def test_gradient_of_a_take_of_one_element_needs_no_scatter() -> None:
         (NotTracedError, "ops.slice(array, starts, shape)", lambda x: x + np.ones((9, 784))[: ops.shape(x)[0]]),
         (NotTracedError, "divide ops.cast(size, 'float32')", lambda x: x / (ops.shape(x)[0] / 2)),
         (NotTracedError, "divide ops.cast(size, 'float32')", lambda x: x * (1.0 / ops.shape(x)[0])),
+        (ArgumentError, "take ops.shape(x)[axis]", lambda x: ops.arange(None)),
         (NotTracedError, "known only at the call", lambda x: ops.tile(x, ops.cast(x[0, :2], "int32"))),
     ],
 )  # fmt: skip
