@@ -178,8 +178,8 @@ class Arrays:
 class Batches:
     """A dataset that comes in batches: a generator, an iterable, a PyDataset, or a loader like torch's."""
 
-    def __init__(self, source: Any, class_weight: Mapping[int, float] | None = None) -> None:
-        self.source, self.class_weight = source, class_weight
+    def __init__(self, source: Any, class_weight: Mapping[int, float] | None = None, shuffle: bool = False) -> None:
+        self.source, self.class_weight, self.shuffle = source, class_weight, shuffle
         self._running: Iterator[Any] | None = None  # of a generator, which goes on in the next epoch
 
     @property
@@ -222,6 +222,9 @@ class Batches:
             yield self._batch(given)
 
     def _begin(self) -> Iterator[Any]:
+        count = getattr(self.source, "num_batches", None)  # of a PyDataset
+        if self.shuffle and count is not None:
+            return (self.source[int(number)] for number in np.random.permutation(count))
         if hasattr(self.source, "__getitem__") and not hasattr(self.source, "__iter__"):
             return (self.source[number] for number in range(len(self.source)))
         return iter(self.source)
@@ -253,7 +256,7 @@ def dataset(
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             raise ArgumentError(f"a {type(x).__name__} brings (x, y, sample_weight) itself; leave {name} out")
-    return Batches(x, class_weight)
+    return Batches(x, class_weight, bool(shuffle))
 
 
 def comes_in_batches(x: Any) -> bool:

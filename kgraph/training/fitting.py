@@ -42,7 +42,8 @@ def fit(
     x, y: arrays, or lists or dicts of them for several inputs or outputs; pandas frames; or x alone as a generator, an
     iterable, a PyDataset or a loader of batches (x, y) or (x, y, sample_weight). batch_size: default 32. verbose: 0, 1
     (a bar), 2 (a line for each epoch) or "auto". validation_split: the share of the samples, from the end, that only
-    measures; validation_data: a tuple (x, y) or (x, y, sample_weight), or batches. shuffle: True, False or "batch".
+    measures; validation_data: a tuple (x, y) or (x, y, sample_weight), or batches. shuffle: True, False or "batch"; a
+    PyDataset's batches change their order, and all others come as they are.
     class_weight: by class. steps_per_epoch: needed for what never ends. validation_freq: after how many epochs to
     measure, or after which.
 

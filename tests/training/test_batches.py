@@ -108,3 +108,13 @@ def test_a_dataset_without_batches_is_an_error():
     for call in (lambda: fit(Sized(0, [])), lambda: fit(Sized(0, []), steps_per_epoch=2)):
         with pytest.raises(ArgumentError, match="gave no batch"):
             call()
+
+
+def test_batches_change_their_order_where_fit_shuffles() -> None:
+    kg.utils.set_random_seed(0)
+    log: list[str] = []
+    model().fit(Sized(20, log), epochs=2, verbose=0)
+    first, second = " ".join(log).replace("[", "").split("]")[:2]
+    in_order = [str(number) for number in range(20)]
+    assert sorted(first.split(), key=int) == sorted(second.split(), key=int) == in_order
+    assert first.split() != in_order and first.split() != second.split()
