@@ -94,7 +94,8 @@ class Program:
         words = [substitute(word, sizes) for word in packer.words] if packer else step.sizes
         slots = [self._slot(("buffer", name)) for name in step.buffers] + [self._slot(("size", one)) for one in words]
         extent = self._slot(("size", substitute(step.kernel.extent, sizes)))
-        return runner.Step(addresses[step.kernel], extent, step.kernel.grain, slots)
+        grain = self._slot(("size", substitute(step.kernel.grain, sizes)))
+        return runner.Step(addresses[step.kernel], extent, grain, slots)
 
     def _loop(self, loop: Loop, addresses: Mapping[Kernel, int]) -> runner.Loop:
         strides = [self._slot(("stride", self.plan.buffers[one.part].bytes)) for one in loop.slices]
@@ -111,7 +112,7 @@ class Program:
     def _cut(self, loop: Loop, cut: Cut, steps: Sequence[Any], carries: Sequence[loops.Carry]) -> cuts.Cut:
         """How a loop's samples are shared: what in a frame is another in each part."""
         keys, buffers = {slot: key for key, slot in self._slots.items()}, self.plan.buffers
-        used = {slot for step in steps for slot in (step.extent, *step.arguments)}
+        used = {slot for step in steps for slot in (step.extent, step.grain, *step.arguments)}
         used |= {slot for carry in carries for slot in carry.words if slot != loops.NOWHERE}
         wholes = {self._buffer(one.whole): buffers[one.part].bytes for one in loop.slices}
         sizes, places, locals_ = [], [], []

@@ -2,7 +2,7 @@
 
     i64 kg_run(i64 *code, i64 steps, i64 *frame, i64 threads)
 
-A step is a record of words: the task's address, the slot of its extent, its grain, the number of its arguments and
+A step is a record of words: the task's address, the slots of its extent and its grain, the number of its arguments and
 their slots. Slots are indices into the frame, where the caller keeps addresses and sizes. A step whose extent is 0 or
 less is skipped. The result is 0, or what `failure` takes apart if a chunk returned a status: nothing runs after it.
 Where a record begins with 0 there is a loop (loops.py), with the records of its steps in it.
@@ -59,14 +59,12 @@ class Step:
 
     task: int  # its address
     extent: int  # slot of the number of items
-    grain: int  # items per chunk
+    grain: int  # slot of the items per chunk, 1 or more
     arguments: Sequence[int]  # slots
 
     def __post_init__(self) -> None:
         if len(self.arguments) > MOST_ARGUMENTS:
             raise ValueError(f"a step takes at most {MOST_ARGUMENTS} arguments, not {len(self.arguments)}")
-        if self.grain < 1:
-            raise ValueError(f"a chunk has at least 1 item, not {self.grain}")
 
     def words(self) -> list[int]:
         """The record."""
@@ -114,7 +112,8 @@ def emit_runner(module: ir.Module) -> None:
             with emit.loop(build, number(0), count) as k:
                 value = emit.load(build, at(build, frame, emit.load(build, at(build, slots, k))))
                 emit.store(build, value, at(build, args, k))
-            status = _run_step(build, task, args, extent, grain, threads)
+            size = emit.load(build, at(build, frame, grain))
+            status = _run_step(build, task, args, extent, size, threads)
             failed = build.icmp_signed("!=", status, number(0))
             emit.leave_if(build, failed, _report(build, index, status))
     build.ret(number(0))

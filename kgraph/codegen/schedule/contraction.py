@@ -29,12 +29,14 @@ from kgraph.codegen.schedule.task import Task, estimate, renamed_loops
 from kgraph.codegen.schedule.values import constructor
 from kgraph.graph.index import Index, Loop, index, unflatten
 from kgraph.graph.ir import Node
-from kgraph.graph.sizes import Dim, Shape, product, rename_axes
+from kgraph.graph.sizes import Dim, Shape, minimum, product, rename_axes
 from kgraph.graph.types import TensorType
 from kgraph.ops.windows import strides_of_windows
 
 BLOCK = 96  # rows, about, for which a panel stays in the cache
 UNIT = 1 << 19  # multiplications that are worth handing to a thread
+FEW_ROWS = 4  # with fewer, reading the right operand takes longer than to multiply
+NEAR = 12288  # elements of it that the first cache of a core holds
 FEW = 96  # rows, up to which packing the other operand costs more than it gains
 COPY = 1 << 15  # elements that are worth handing to a thread when they are only copied
 
@@ -169,6 +171,13 @@ def swapped(letters: Letters, result: str, weights: Sequence[bool]) -> bool:
     return weights[0] and not weights[1]
 
 
+def _alone(letters: Letters, columns: int) -> Dim:
+    """1 where one thread had better do all: few rows, by what its first cache holds; else 0."""
+    elements = letters.extent(letters.inner) * strips(letters.extent(letters.column), columns) * columns
+    is_large = minimum(letters.extent(letters.batch) * elements // (NEAR + 1), 1)
+    return (1 - minimum(letters.extent(letters.row) // FEW_ROWS, 1)) * (1 - is_large)
+
+
 def contracting(task: Task, tile: Tile, static: Sequence[bool]) -> Contraction:
     """The kernels of a body with an einsum; static says which inputs of the body are made from weights alone."""
     node, letters, left, right = sides(task, static)
@@ -183,9 +192,10 @@ def contracting(task: Task, tile: Tile, static: Sequence[bool]) -> Contraction:
     extent = extent if schedule.whole_rows else extent * across
     depth = estimate(task.known(letters.extent(letters.inner)))
     work = min(block, estimate(task.known(letters.extent(letters.row)))) * columns * depth
+    grain = max(1, UNIT // work) + _alone(letters, columns) * extent
     sources = sources_read(task, node, (left,) if packed else (left, right))
     given = [task.parameters[slot] for slot in sources] + [Parameter("panels", dtype)] * packed
-    kernel = replace(task.kernel(schedule, extent, UNIT // work, stems), parameters=(*given, *task.outs))
+    kernel = replace(task.kernel(schedule, extent, grain, stems), parameters=(*given, *task.outs))
     panels = (panels_for(task, letters, dtype, vectors, columns, right),) if packed else ()
     return Contraction(kernel, panels, sources)
 

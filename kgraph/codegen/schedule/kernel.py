@@ -295,7 +295,7 @@ class Kernel:
     sizes: tuple[str, ...]  # int64 parameters that follow the pointers
     schedule: Schedule
     extent: Dim  # values of the parallel index, in the canonical sizes
-    grain: int  # consecutive values that one thread takes: a constant, so that results do not depend on threads
+    grain: Dim  # consecutive values that one thread takes: by sizes alone, so that results do not depend on threads
     dtype: str  # in which it computes: picks the scalar functions
     stems: tuple[tuple[str, str], ...] = field(default=(), compare=False)  # canonical name -> the graph's, for readers
 

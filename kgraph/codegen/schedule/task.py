@@ -88,15 +88,16 @@ class Task:
         rows = flatten(place[: own.leading], shape[: own.leading])
         return values.position(rows * own.pitch + flatten(place[own.leading :], shape[own.leading :]) + own.offset)
 
-    def kernel(self, schedule: Schedule, extent: Dim, grain: int, stems: dict[str, str]) -> Kernel:
+    def kernel(self, schedule: Schedule, extent: Dim, grain: Dim, stems: dict[str, str]) -> Kernel:
         """The finished kernel."""
         outs = {out.name: root.name for out, root in zip(self.outs, self.roots, strict=True)}
         shown = {**dict(zip(self.inputs, self.body.inputs, strict=True)), **outs, **stems}
         dtypes = [self.body[name].tensor.dtype for name in self.body.nodes] + [self.root.tensor.dtype]
         wide = "float64" if "float64" in dtypes else "float32"
         sizes = tuple(self.names.values())
-        extent = rename_axes(extent, self.names)
-        return Kernel(tuple(self.parameters), sizes, schedule, extent, max(1, grain), wide, tuple(shown.items()))
+        extent, grain = rename_axes(extent, self.names), rename_axes(grain, self.names)
+        grain = max(1, grain) if isinstance(grain, int) else grain
+        return Kernel(tuple(self.parameters), sizes, schedule, extent, grain, wide, tuple(shown.items()))
 
 
 def task_of(graph: Graph, node: Node) -> tuple[Task, list[str]]:

@@ -42,9 +42,9 @@ def test_what_is_carried_goes_from_step_to_step(native, add, steps, reverse):
     xs, first = np.arange(15).reshape(5, 3), np.full(3, 100)
     one, other, result, kept = np.zeros(3, int), np.zeros(3, int), np.zeros(3, int), np.zeros((5, 3), int)
     f = Frame(count=steps, x=0, xs=xs, stride=24, old=0, new=0, first=first, one=one, other=other, result=result,
-              kept=kept, y=0, extent=3, size=24)  # fmt: skip
+              kept=kept, y=0, extent=3, grain=3, size=24)  # fmt: skip
     carry = Carry(f.old, f.new, f.first, f.one, f.other, f.result, f.size)
-    inside = [Step(add, f.extent, 3, (f.old, f.x, f.new)), Step(add, f.extent, 3, (f.old, f.x, f.y))]
+    inside = [Step(add, f.extent, f.grain, (f.old, f.x, f.new)), Step(add, f.extent, f.grain, (f.old, f.x, f.y))]
     loop = Loop(f.count, inside, [Move(f.x, f.xs, f.stride), Move(f.y, f.kept, f.stride)], [carry], reverse)
     assert native.run(encode([loop]), 1, f.words, 1) == 0
     want = np.zeros((5, 3), int)
@@ -60,10 +60,12 @@ def test_what_is_carried_goes_from_step_to_step(native, add, steps, reverse):
 
 def test_what_is_kept_of_each_step_need_not_be_copied_to_be_carried(native, add):
     xs, first, kept, result = np.arange(12).reshape(4, 3), np.ones(3, int), np.zeros((4, 3), int), np.zeros(3, int)
-    f = Frame(count=4, x=0, xs=xs, stride=24, old=0, y=0, first=first, kept=kept, result=result, extent=3, size=24)
+    f = Frame(
+        count=4, x=0, xs=xs, stride=24, old=0, y=0, first=first, kept=kept, result=result, extent=3, grain=3, size=24
+    )
     moves = [Move(f.x, f.xs, f.stride), Move(f.y, f.kept, f.stride)]
     carry = Carry(f.old, f.y, f.first, result=f.result, size=f.size)
-    loop = Loop(f.count, [Step(add, f.extent, 3, (f.old, f.x, f.y))], moves, [carry])
+    loop = Loop(f.count, [Step(add, f.extent, f.grain, (f.old, f.x, f.y))], moves, [carry])
     assert native.run(encode([loop]), 1, f.words, 1) == 0
     np.testing.assert_array_equal(kept, 1 + np.cumsum(xs, 0))
     np.testing.assert_array_equal(result, kept[-1])
@@ -73,8 +75,8 @@ def test_what_is_kept_of_each_step_need_not_be_copied_to_be_carried(native, add)
 @pytest.mark.parametrize("flag", [False, True])
 def test_a_condition_decides_whether_there_is_a_step(native, tasks, flag, wanted):
     source, target, flags = np.arange(3), np.zeros(3, int), np.array([flag])
-    f = Frame(count=1, flags=flags, source=source, target=target, extent=3)
-    inside = [Step(tasks["copy"], f.extent, 3, (f.source, f.target))]
+    f = Frame(count=1, flags=flags, source=source, target=target, extent=3, grain=3)
+    inside = [Step(tasks["copy"], f.extent, f.grain, (f.source, f.target))]
     loop = Loop(f.count, inside, condition=f.flags, wanted=wanted)
     assert native.run(encode([loop]), 1, f.words, 1) == 0
     assert target.any() == (flag == wanted)
@@ -82,12 +84,12 @@ def test_a_condition_decides_whether_there_is_a_step(native, tasks, flag, wanted
 
 def test_steps_after_a_loop_are_done_and_a_failure_in_one_inside_another_is_found(native, tasks):
     source, target = np.arange(3), np.zeros(3, int)
-    f = Frame(count=2, bad=1, source=source, target=target, extent=3, place=1, status=9)
-    copy = Step(tasks["copy"], f.extent, 3, (f.source, f.target))
+    f = Frame(count=2, bad=1, source=source, target=target, extent=3, grain=3, place=1, status=9)
+    copy = Step(tasks["copy"], f.extent, f.grain, (f.source, f.target))
     inner = Loop(f.count, [copy, copy])
     outer = Loop(f.count, [copy, inner, copy])
     assert native.run(encode([outer, copy]), 2, f.words, 1) == 0
     np.testing.assert_array_equal(target, source)
-    fail = Step(tasks["fail"], f.extent, 1, (f.place, f.status))
+    fail = Step(tasks["fail"], f.extent, f.bad, (f.place, f.status))
     bad = Loop(f.count, [copy, Loop(f.count, [copy, fail])])
     assert failure(native.run(encode([copy, inner, bad]), 3, f.words, 1)) == (8, 9)

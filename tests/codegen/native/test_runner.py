@@ -17,27 +17,27 @@ def frame_of(*values: int | np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("grain", [1, 3, 100])
 def test_steps_run_in_order_and_find_their_arguments(native, tasks, threads, grain):
     first, second, third = np.arange(20), np.zeros(20, np.int64), np.zeros(20, np.int64)
-    frame = frame_of(third, second, first, 20)
-    steps = [Step(tasks["copy"], 3, grain, (2, 1)), Step(tasks["copy"], 3, grain, (1, 0))]
+    frame = frame_of(third, second, first, 20, grain)
+    steps = [Step(tasks["copy"], 3, 4, (2, 1)), Step(tasks["copy"], 3, 4, (1, 0))]
     assert native.run(encode(steps), len(steps), frame, threads) == 0
     np.testing.assert_array_equal(third, first)
 
 
 def test_an_extent_of_zero_or_less_skips_the_step(native, tasks):
     for extent in (0, -3):
-        step = Step(tasks["fail"], 0, 1, (1, 2))
-        assert native.run(encode([step]), 1, frame_of(extent, 0, 5), 2) == 0
+        step = Step(tasks["fail"], 0, 3, (1, 2))
+        assert native.run(encode([step]), 1, frame_of(extent, 0, 5, 1), 2) == 0
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("grain", [1, 50])
 def test_a_failing_step_is_named_and_ends_the_run(native, tasks, threads, grain):
     source, target = np.ones(10, np.int64), np.zeros(10, np.int64)
-    frame = frame_of(10, 0, 7, source, target)
+    frame = frame_of(10, 0, 7, source, target, grain)
     steps = [
-        Step(tasks["fail"], 0, grain, (0, 2)),  # fails at index 10, which is never begun
-        Step(tasks["fail"], 0, grain, (1, 2)),
-        Step(tasks["copy"], 0, grain, (3, 4)),
+        Step(tasks["fail"], 0, 5, (0, 2)),  # fails at index 10, which is never begun
+        Step(tasks["fail"], 0, 5, (1, 2)),
+        Step(tasks["copy"], 0, 5, (3, 4)),
     ]
     assert failure(native.run(encode(steps), len(steps), frame, threads)) == (1, 7)
     assert not target.any()
@@ -54,15 +54,10 @@ def test_a_record_is_its_head_and_its_slots():
 def test_as_many_arguments_as_fit_do(native, tasks):
     source, target = np.arange(5), np.zeros(5, np.int64)
     slots = (1, 2, *[0] * (MOST_ARGUMENTS - 2))
-    assert native.run(encode([Step(tasks["copy"], 0, 5, slots)]), 1, frame_of(5, source, target), 1) == 0
+    assert native.run(encode([Step(tasks["copy"], 0, 0, slots)]), 1, frame_of(5, source, target), 1) == 0
     np.testing.assert_array_equal(target, source)
 
 
 def test_too_many_arguments_are_refused_when_the_step_is_made():
     with pytest.raises(ValueError, match="at most 1024 arguments, not 1025"):
         Step(0, 0, 1, [0] * (MOST_ARGUMENTS + 1))
-
-
-def test_a_grain_below_one_is_refused_when_the_step_is_made():
-    with pytest.raises(ValueError, match="at least 1 item, not 0"):
-        Step(0, 0, 0, ())
