@@ -29,6 +29,7 @@ _lock = threading.RLock()  # not that of objects.py: parts that are on their way
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _loaded: list[Runtime] = []
+LARGEST_FREED = (1 << 25) - (1 << 16)  # bytes, of which glibc takes note where they are freed: up to 32 MB
 
 
 class Runtime:
@@ -74,9 +75,20 @@ def need(names: Iterable[str], made: Mapping[Part, Future[bytes]] = MappingProxy
                 code = part.keep(made[part].result()) if part in made else part.code()
                 functions = load(code, part.names)
                 if part is CORE:
+                    keep_freed_memory()
                     _loaded.append(Runtime(functions))
                 else:
                     _loaded[0].add(functions)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep up to 64 MB of freed memory, where it is glibc.
+
+    It gives memory at the end of its heap back to the system from 128 KB on, and has it given again page by page, until
+    a larger block is freed for the first time. The gradients of a call, which one call frees and the next one takes,
+    then cost a thousand page faults a call, in some processes and not in others.
+    """
+    np.empty(LARGEST_FREED, np.uint8)
 
 
 def missing(names: Iterable[str]) -> list[Part]:
