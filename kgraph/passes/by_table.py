@@ -12,7 +12,7 @@ takes one of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from string import ascii_letters
 
@@ -28,9 +28,10 @@ from kgraph.ops.loops import cond
 from kgraph.ops.move import broadcast_to, reshape, transpose
 from kgraph.ops.scattering import scatter_add, scatter_set
 from kgraph.passes.einsum import Operand, pair
+from kgraph.passes.loops import put_in
 from kgraph.passes.rewrite import stand_in
 from kgraph.passes.tables import WEIGHTS, RowsProduct, is_projection, is_worth, looked_up, rows_product
-from kgraph.tracing.trace import Symbol, as_symbol, insert, needed, reference
+from kgraph.tracing.trace import Symbol, as_symbol, reference
 
 MANY = 2  # times as many rows as the table has must a call look up
 WIDEST = 16  # times as wide as the table may the gradient be, which is added up in the place of the table's own
@@ -209,13 +210,9 @@ def _choose(
     else:
         values = cond(greater_equal(as_symbol(count, "int32"), MANY * rows), new, old)
     made: dict[int, str] = {}
-    for part in needed(values):
-        if part.op == "ref":
-            made[part.serial] = part.stem
-        else:
-            insert(graph, replace(part, stem=f"{names[0]}/{part.stem or part.op}"), made)
-    for name, value in zip(names, values, strict=True):
-        stand_in(graph, name, made[value.serial])
+    places = [put_in(graph, value, name, graph[name].origin, made) for name, value in zip(names, values, strict=True)]
+    for name, place in zip(names, places, strict=True):
+        stand_in(graph, name, place)
 
 
 def _again(graph: Graph, name: str, inside: Iterable[str], values: Mapping[str, Symbol] | None = None) -> Symbol:

@@ -104,7 +104,7 @@ def hoist(graph: Graph, name: str) -> None:
     for one in chosen:
         if all(reader in chosen for reader in body.readers(one)) and one not in body.outputs:
             continue
-        source = _put(graph, values[one], f"{name}/{one}", node.origin, names)
+        source = put_in(graph, values[one], f"{name}/{one}", node.origin, names)
         body.nx.remove_edges_from(list(body.nx.in_edges(one, keys=True)))
         body.set(one, op="input", attrs={}, origin="")
         (inputs.scanned if one in moved.sliced else inputs.constant).append(one)
@@ -166,7 +166,7 @@ class _Moved:
         return replace(made, stem=node.name, origin=node.origin)
 
 
-def _put(graph: Graph, value: Symbol, stem: str, origin: str, names: dict[int, str]) -> str:
+def put_in(graph: Graph, value: Symbol, stem: str, origin: str, names: dict[int, str]) -> str:
     """Put an expression over references into the graph."""
     for part in needed([value]):
         if part.op == "ref":

@@ -13,10 +13,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from kgraph.codegen.cpu.rows import LINE
 from kgraph.codegen.native import emit
 
 I64 = ir.IntType(64)
-LINE = 64  # bytes of a line of the cache
 
 
 def scratch(dtype: types.Type) -> Any:
