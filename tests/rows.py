@@ -70,7 +70,7 @@ def sample(name: str, shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.n
     found = random.uniform(low, high, shape) + 1e-3
     if name in MATRICES and len(shape) > 1 and shape[-1] == shape[-2]:  # symmetric and positive definite
         found = found + np.swapaxes(found, -1, -2) + 4 * shape[-1] * np.eye(shape[-1])
-    return found.astype(dtype)
+    return found.astype(numpy_dtype(dtype))
 
 
 def attributes(name: str) -> list[dict[str, Any]]:

@@ -68,6 +68,11 @@ def numpy_dtype(dtype: str) -> np.dtype:
     return np.dtype(ml_dtypes.bfloat16)
 
 
+def memory_dtype(dtype: str) -> str:
+    """The dtype of an element in memory as kernels see it: booleans are bytes there, and halves 16 bits."""
+    return {"bool": "uint8", **dict.fromkeys(HALF, "uint16")}.get(dtype, dtype)
+
+
 def standard_dtype(dtype: Any) -> str:
     """The name of a dtype given as a string, a numpy dtype or type, or None for `config.floatx()`."""
     if dtype is None:

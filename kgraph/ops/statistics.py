@@ -13,6 +13,7 @@ from typing import Any
 from kgraph.errors import ArgumentError
 from kgraph.graph.op import FUNCTIONS
 from kgraph.graph.sizes import product
+from kgraph.graph.types import HALF
 from kgraph.ops import reduce
 from kgraph.ops.arithmetic import (
     absolute,
@@ -140,6 +141,10 @@ def count_of(x: Any, axis: Any) -> Any:
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean along axes; of integers, in `config.floatx()`."""
     x = floating(x)
+    return _narrow(_mean(_roomy(x), axis, keepdims), x)
+
+
+def _mean(x: Any, axis: Any, keepdims: bool) -> Any:
     count = count_of(x, axis)
     total = sum(x, axis, keepdims)
     if not isinstance(count, int):
@@ -147,27 +152,43 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return divide(total, float(count))
 
 
+def _roomy(x: Any) -> Any:
+    """Halves in float32: neither the sum of many nor their number has room in 16 bits."""
+    return x if is_pattern(x) or dtype_of(x) not in HALF else cast(x, "float32")
+
+
+def _narrow(value: Any, x: Any) -> Any:
+    """What was computed of `_roomy(x)`, in x's dtype."""
+    return value if is_pattern(x) or dtype_of(value) == dtype_of(x) else cast(value, dtype_of(x))
+
+
 @composed
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean square distance from the mean, along axes."""
     x = floating(x)
-    centred = subtract(x, mean(x, axis, keepdims=True))
-    return mean(square(centred), axis, keepdims)
+    return _narrow(_var(_roomy(x), axis, keepdims), x)
+
+
+def _var(x: Any, axis: Any, keepdims: bool) -> Any:
+    centred = subtract(x, _mean(x, axis, keepdims=True))
+    return _mean(square(centred), axis, keepdims)
 
 
 @composed
 def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The root of the variance along axes."""
-    return sqrt(var(x, axis, keepdims))
+    x = floating(x)
+    return _narrow(sqrt(_var(_roomy(x), axis, keepdims)), x)
 
 
 @composed
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Any, Any]:
     """Mean and variance along axes. synchronized means nothing here, with one device."""
     x = floating(x)
-    centre = mean(x, axes, keepdims=True)
-    spread = mean(square(subtract(x, centre)), axes, keepdims)
-    return (centre if keepdims else mean(x, axes)), spread
+    wide = _roomy(x)
+    centre = _mean(wide, axes, keepdims=True)
+    spread = _mean(square(subtract(wide, centre)), axes, keepdims)
+    return _narrow(centre if keepdims else _mean(wide, axes, False), x), _narrow(spread, x)
 
 
 @composed

@@ -21,7 +21,7 @@ from kgraph.passes.open import open_composed
 from kgraph.passes.simplify import simplify, simplify_all
 from kgraph.passes.stabilise import stabilise
 from kgraph.passes.tables import look_up_products
-from kgraph.passes.widen import widen
+from kgraph.passes.widen import widen, widen_sums
 
 Pass = Callable[[Graph], Graph]
 
@@ -48,7 +48,10 @@ AFTER_GRADIENTS: dict[str, Pass] = {
     "fuse": in_bodies(fuse),
 }
 WITHOUT_GRADIENTS: dict[str, Pass] = {"tables": look_up_products}  # in the place of those: weights stand still
-OF_TARGET: dict[str, dict[str, Pass]] = {"cpu": {"chain": in_bodies(chain)}}  # last, for what its kernels can do
+OF_TARGET: dict[str, dict[str, Pass]] = {  # for what its kernels can do: in the place of those, or else last
+    "cpu": {"chain": in_bodies(chain)},
+    "cuda": {"widen": in_bodies(widen_sums)},
+}
 
 
 def run(graph: Graph, passes: Mapping[str, Pass], stages: dict[str, Graph] | None = None) -> Graph:

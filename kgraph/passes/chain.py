@@ -11,8 +11,8 @@ from math import prod
 
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.op import OPS
-from kgraph.graph.types import numpy_dtype
-from kgraph.passes.group import FLOATING, MOST_INPUTS
+from kgraph.graph.types import FLOATS, numpy_dtype
+from kgraph.passes.group import MOST_INPUTS
 
 MANY = 512  # rows, so that each thread has some
 WIDEST = 1 << 15  # bytes of a row that is kept on the stack of a thread, where a tile's rows are twice
@@ -86,7 +86,7 @@ def product_in(node: Node) -> Node | None:
     if len(products) != 1 or any(OPS[one.op].kind != "map" for one in nodes if one.op != "einsum"):
         return None
     two = products[0].attrs["spec"].count(",") == 1
-    return products[0] if two and products[0].tensor.dtype in FLOATING else None
+    return products[0] if two and products[0].tensor.dtype in FLOATS else None
 
 
 def rows_in(graph: Graph, rows: Node) -> list[Node]:

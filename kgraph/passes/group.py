@@ -15,12 +15,11 @@ from math import prod
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.op import INDICES, OPS
 from kgraph.graph.sizes import Dim, Shape
-from kgraph.graph.types import TensorType
+from kgraph.graph.types import FLOATS, TensorType
 
 MOST_MEMBERS = 64
 MOST_INPUTS = 32
 WIDEST_ROW = 1024  # columns of a product that a thread keeps for a reduction along them
-FLOATING = ("float32", "float64")
 MOST_PLACES = 4  # elements of one value that one element of a kernel's result may be made of
 MOST_STEPS = 8  # ops on the way to a value that is computed more often than it has elements
 CHOOSING = ("pad", "concatenate")  # moves that read an operand only where they take it
@@ -182,7 +181,7 @@ def is_view_of_product(graph: Graph, node: Node) -> bool:
 
     A product of integers, or of more than two operands, is done in another way, and reads windows that are in memory.
     """
-    if node.op != "windows" or node.tensor.dtype not in FLOATING:
+    if node.op != "windows" or node.tensor.dtype not in FLOATS:
         return False
     readers = [graph[name] for name in graph.readers(node.name)]
     operands = [graph.arguments(reader.name) for reader in readers]
@@ -284,7 +283,7 @@ def _rows_of_product(node: Node, group: Group) -> bool:
     kind, frame = node.tensor, group.frame
     assert frame is not None
     terms, result = node.attrs["spec"].split("->")
-    if frame.shape != kind.shape or group.axes != (kind.rank - 1,) or not result or kind.dtype not in FLOATING:
+    if frame.shape != kind.shape or group.axes != (kind.rank - 1,) or not result or kind.dtype not in FLOATS:
         return False
     width, owners = kind.shape[-1], [term for term in terms.split(",") if result[-1] in term]
     if not isinstance(width, int) or not 1 < width <= WIDEST_ROW or len(owners) != 1 or terms.count(",") != 1:

@@ -22,16 +22,16 @@ from kgraph.graph.evaluate import bind_sizes, evaluate
 from kgraph.graph.ir import Graph
 from kgraph.graph.op import OPS
 from kgraph.graph.sizes import N, resolve
-from kgraph.graph.types import TensorType, is_float, numpy_dtype
-from kgraph.passes import AFTER_GRADIENTS, run
+from kgraph.graph.types import HALF, TensorType, is_float, numpy_dtype
+from kgraph.passes import AFTER_GRADIENTS, OF_TARGET, run
 from kgraph.tracing.trace import trace
 
 KINDS = sorted({op.kind for op in OPS.values()})
 SIZES = {"T": 5}  # N is the test's
 GUARD = 64  # bytes around an output that no kernel may write
 POISON = 0xFF  # in every byte: NaN, -1, or the largest number
-TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-ONLY_WHAT_KERNELS_NEED = {name: AFTER_GRADIENTS[name] for name in ("open", "einsum", "fuse")}
+TOLERANCE = {"float16": 5e-3, "bfloat16": 4e-2, "float32": 1e-5, "float64": 1e-12}
+ONLY_WHAT_KERNELS_NEED = {name: AFTER_GRADIENTS[name] for name in ("widen", "open", "einsum", "fuse")}
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,8 @@ def graph_of(calls: tuple[Call, ...], dtype: str, gradient: bool) -> tuple[Graph
 def program_of(calls: tuple[Call, ...], dtype: str, gradient: bool, target: str) -> Any:
     """Its program; gradients go through all passes, since no one compiles them otherwise."""
     graph, _ = graph_of(calls, dtype, gradient)
-    return program_for(target)(run(graph, AFTER_GRADIENTS if gradient else ONLY_WHAT_KERNELS_NEED))
+    passes = AFTER_GRADIENTS if gradient else ONLY_WHAT_KERNELS_NEED
+    return program_for(target)(run(graph, passes | OF_TARGET[target]))
 
 
 def outputs_of(program: Any, graph: Graph, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -114,10 +115,13 @@ def outputs_of(program: Any, graph: Graph, inputs: Sequence[np.ndarray]) -> list
 def difference(have: np.ndarray, want: np.ndarray, dtype: str) -> str:
     """What is wrong; nothing if all is well. Integers and bools are exact; a small float among large ones is less
     exact than others, since it is a sum of terms as large as these."""
-    if have.dtype.kind != "f":
+    if not is_float(have.dtype.name):
         raw = have.view(np.uint8) if have.dtype == bool else have
         return "" if np.array_equal(raw, want) else f"{raw.ravel()[:8]} is not {want.ravel()[:8]}"
     tolerance = TOLERANCE[dtype]
+    if dtype in HALF:
+        with np.errstate(over="ignore"):  # what is too large is infinite
+            want, have = want.astype(have.dtype).astype(np.float64), have.astype(np.float64)
     try:
         largest = np.abs(want[np.isfinite(want)]).max(initial=10.0)
         np.testing.assert_allclose(have, want, rtol=tolerance, atol=tolerance * largest / 10)
@@ -137,7 +141,7 @@ def agrees(calls: Sequence[Call], dtype: str, target: str, size: int, gradient: 
     found = outputs_of(program_of(calls, dtype, gradient, target), graph, inputs)
     wrong = {}
     for name, output, have, want in zip(names, graph.outputs, found, wanted, strict=True):
-        precise = "float64" if dtype == "float64" and have.dtype == np.float64 else "float32"
+        precise = have.dtype.name if dtype == have.dtype.name and is_float(dtype) else "float32"
         if told := difference(have, want, precise):
             wrong[f"{name} -> {graph[output].tensor}"] = told
     assert not wrong, "\n".join(f"{name}: {told}" for name, told in wrong.items())
@@ -176,6 +180,18 @@ def test_rows(kind: str, target: str, size: int) -> None:
 @pytest.mark.parametrize(("target", "size"), sampled())
 def test_gradients(kind: str, target: str, size: int) -> None:
     agrees(calls_for(kind, "float32"), "float32", target, size, gradient=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", HALF)
+def test_rows_of_halves(dtype: str, kind: str) -> None:
+    agrees(calls_for(kind, dtype), dtype, "cuda", 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", HALF)
+def test_gradients_of_halves(dtype: str, kind: str) -> None:
+    agrees(calls_for(kind, dtype), dtype, "cuda", 3, gradient=True)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Dtype policies: the dtypes are those of Keras, and half precision is computed in float32 between them."""
+"""Dtype policies: the dtypes are those of Keras, and half precision is computed in float32 between them on the CPU."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stack(k: Any, mixed: bool) -> Any:
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16"])
-def test_every_value_has_the_dtype_of_keras(policy: str) -> None:
+def test_every_value_has_the_dtype_of_keras(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kg.config.set_dtype_policy(policy)
     keras.config.set_dtype_policy(policy)
     ours, theirs = (stack(k, policy.startswith("mixed")) for k in (kg, keras))
@@ -48,10 +48,28 @@ def test_every_value_has_the_dtype_of_keras(policy: str) -> None:
     inside = kg.Model(ours.inputs, ours.layers[3].output)
     wanted = np.asarray(keras.Model(theirs.inputs[0], theirs.layers[3].output)(X))
     close = CLOSE[ours.layers[0].compute_dtype]
-    for found in (inside(X), inside.predict(X, verbose=0), kg.compile(inside)(X)):
+    monkeypatch.setenv("KGRAPH_CUDA", "emulate")
+    on_cuda = kg.compile(inside, target="cuda")
+    kept = {buffer.dtype for buffer in on_cuda._forward().program.plan.buffers.values() if buffer.place == "arena"}
+    assert ours.layers[0].compute_dtype in kept
+    for found in (inside(X), inside.predict(X, verbose=0), kg.compile(inside)(X), on_cuda(X)):
         assert found.dtype == wanted.dtype
         np.testing.assert_allclose(found.astype("float32"), wanted.astype("float32"), atol=close)
     assert ours.predict(X, verbose=0).dtype == np.float32
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_gradients_in_halves_are_near_those_of_float32(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KGRAPH_CUDA", "emulate")
+    kg.config.set_dtype_policy(policy)
+    model = stack(kg, mixed=True)
+    value, found = kg.compile(model, loss="mse", target="cuda").value_and_grad(X, Y)
+    exact, wanted = kg.compile(model, loss="mse").value_and_grad(X, Y)
+    close = 2 * CLOSE[policy.removeprefix("mixed_")]
+    assert abs(float(value) - float(exact)) < close * float(exact)
+    for have, want in zip(found, wanted, strict=True):
+        assert have.dtype == want.dtype == np.float32
+        np.testing.assert_allclose(have, want, atol=close * max(1.0, float(np.abs(want).max())))
 
 
 def test_double_precision_throughout() -> None:

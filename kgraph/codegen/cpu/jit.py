@@ -33,6 +33,7 @@ from kgraph.codegen.progress import Progress
 from kgraph.codegen.scalars.binding import rebound
 from kgraph.codegen.scalars.table import scalars
 from kgraph.codegen.schedule.kernel import Kernel
+from kgraph.graph.types import memory_dtype
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -223,17 +224,13 @@ def texts_of(kernel: Kernel, shown: str) -> list[str]:
 
     from kgraph.codegen.cpu import frontend
 
-    pointers = [types.CPointer(getattr(types, _stored(one.dtype))) for one in kernel.parameters]  # type: ignore[attr-defined]
+    pointers = [types.CPointer(getattr(types, memory_dtype(one.dtype))) for one in kernel.parameters]  # type: ignore[attr-defined]
     arguments = (*pointers, *[types.int64] * (len(kernel.sizes) + 2))
     function = function_of(kernel, printer.source(kernel), shown)
     made = frontend.lowered(function, arguments, types.int64, fastmath=FASTMATH)
     add_entry(made.function, entry_of(definition(kernel)), len(kernel.parameters))
     others = dict.fromkeys(made.library.needed())
     return [str(made.function.module), *(library.text for library in others)]
-
-
-def _stored(dtype: str) -> str:
-    return "uint8" if dtype == "bool" else dtype
 
 
 def add_entry(body: ir.Function, name: str, pointers: int) -> None:

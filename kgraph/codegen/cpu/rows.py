@@ -10,9 +10,10 @@ from kgraph.codegen.schedule.kernel import Accumulator, Columns, Fold, Nest, Par
 from kgraph.codegen.schedule.parts import IS_TOTAL, reading
 from kgraph.codegen.schedule.reduction import BAND, COSTLY
 from kgraph.codegen.schedule.source import Source, closed, combined, size_text, strips, walked, write
-from kgraph.codegen.schedule.task import stored
+from kgraph.codegen.schedule.values import loaded, stored
 from kgraph.graph.index import Loop
 from kgraph.graph.sizes import axis, product
+from kgraph.graph.types import memory_dtype
 
 SHORT = range(9, 33)  # elements of a row
 LARGE = 1 << 19  # elements of an array that a core's own caches do not hold
@@ -74,8 +75,7 @@ def columns(text: Source, schedule: Columns) -> None:
 def take_strips(text: Source, schedule: Columns) -> None:
     """Room for what the columns of a strip add up to."""
     for number, one in enumerate(schedule.accumulators):
-        kind = "uint8" if one.dtype == "bool" else one.dtype
-        text(f"strip{number} = scratch_{kind}({BAND})")
+        text(f"strip{number} = scratch_{memory_dtype(one.dtype)}({BAND})")
 
 
 def strip_of(schedule: Columns) -> Loop:
@@ -107,7 +107,7 @@ def finish(text: Source, schedule: Columns) -> None:
 
 def held(one: Accumulator, number: int) -> str:
     """What an accumulator holds for a column of its strip; booleans lie there as bytes."""
-    return f"strip{number}[c]" if one.dtype != "bool" else f"(strip{number}[c] != 0)"
+    return loaded(f"strip{number}[c]", one.dtype)
 
 
 def parts(text: Source, schedule: Parts) -> None:

@@ -18,8 +18,10 @@ from importlib import import_module
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
+from kgraph.codegen.cuda.halves import intrinsics
 from kgraph.codegen.scalars.binding import rebound
 from kgraph.errors import MissingExtraError
+from kgraph.graph.types import memory_dtype
 
 _NUMBERS = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
@@ -53,7 +55,7 @@ def compile_kernel(
     threads is the size of the largest block it is launched with: so many threads get registers enough.
     """
     tools = _tools()
-    function = _function(source, name, helpers, tools)
+    function = _function(source, name, helpers, tools, intrinsics(tools, compute_capability))
     types = tuple(_argument_type(text, tools) for text in argument_types)
     ptx, _ = tools.cuda.compile(
         function, types, cc=compute_capability, device=False, abi="numba", launch_bounds=threads
@@ -70,24 +72,23 @@ def _tools() -> SimpleNamespace:
         import_module("numba_cuda")  # without it numba.cuda is numba's own old target
         from cuda.core import Linker, LinkerOptions, ObjectCode
         from numba import cuda
-        from numba.cuda import types
+        from numba.cuda import nvvmutils, types
+        from numba.cuda.extending import intrinsic
+        from numba.cuda.typing import signature
     except ImportError as error:
         raise MissingExtraError("CUDA kernels are compiled by numba-cuda: pip install kgraph[cuda]") from error
 
-    language = {name: getattr(types, name) for name in _NUMBERS}
-    language |= {"cuda": cuda, "math": math, "atomic_add": _atomic_add(types)}
-    language |= {"bool_": types.boolean, "inf": math.inf, "nan": math.nan}
-    return SimpleNamespace(
-        cuda=cuda, types=types, language=language, Linker=Linker, LinkerOptions=LinkerOptions, ObjectCode=ObjectCode
-    )
+    tools = SimpleNamespace(cuda=cuda, types=types, nvvmutils=nvvmutils, intrinsic=intrinsic, signature=signature)
+    tools.Linker, tools.LinkerOptions, tools.ObjectCode = Linker, LinkerOptions, ObjectCode
+    tools.language = {name: getattr(types, name) for name in _NUMBERS}
+    tools.language |= {"cuda": cuda, "math": math, "atomic_add": _atomic_add(tools)}
+    tools.language |= {"bool_": types.boolean, "inf": math.inf, "nan": math.nan}
+    return tools
 
 
-def _atomic_add(types: Any) -> Any:
+def _atomic_add(tools: SimpleNamespace) -> Any:
     """cuda.atomic.add for raw pointers too, which numba-cuda's own does not take."""
-    from numba.cuda import nvvmutils
-    from numba.cuda.extending import intrinsic
-    from numba.cuda.typing import signature
-
+    types, nvvmutils = tools.types, tools.nvvmutils
     floats = {types.float32: nvvmutils.declare_atomic_add_float32, types.float64: nvvmutils.declare_atomic_add_float64}
 
     def emit(context: Any, builder: Any, typed: Any, arguments: Any) -> Any:
@@ -100,25 +101,31 @@ def _atomic_add(types: Any) -> Any:
             return builder.call(floats[holder.dtype](builder.module), (place, value))
         return builder.atomic_rmw("add", place, value, "monotonic")
 
-    @intrinsic
+    @tools.intrinsic
     def atomic_add(typing_context, array, index, value):  # type: ignore[no-untyped-def]
-        return signature(array.dtype, array, types.int64, array.dtype), emit
+        return tools.signature(array.dtype, array, types.int64, array.dtype), emit
 
     return atomic_add
 
 
-def _function(source: str, name: str, helpers: Mapping[str, Callable[..., Any]], tools: SimpleNamespace) -> Any:
+def _function(
+    source: str,
+    name: str,
+    helpers: Mapping[str, Callable[..., Any]],
+    tools: SimpleNamespace,
+    halves: Mapping[str, Any],
+) -> Any:
     """The kernel as a Python function; numba's messages quote its lines from linecache."""
     file = f"<cuda {name} {sha256(source.encode()).hexdigest()[:12]}>"
     linecache.cache[file] = (len(source), None, source.splitlines(True), file)
-    namespace = rebound(tools.language, helpers, tools.cuda.jit(device=True, inline="always"))
+    namespace = rebound({**tools.language, **halves}, helpers, tools.cuda.jit(device=True, inline="always"))
     exec(compile(source.replace("cuda.atomic.add(", "atomic_add("), file, "exec"), namespace)
     return namespace[name]
 
 
 def _argument_type(text: str, tools: SimpleNamespace) -> Any:
-    """numba's type of "float32*" or "int64"; booleans are bytes."""
-    kind = getattr(tools.types, text.removesuffix("*").replace("bool", "uint8"))
+    """numba's type of "float32*" or "int64", for the elements as memory holds them."""
+    kind = getattr(tools.types, memory_dtype(text.removesuffix("*")))
     return tools.types.CPointer(kind) if text.endswith("*") else kind
 
 

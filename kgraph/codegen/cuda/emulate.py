@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from kgraph.codegen.cuda.language import LANGUAGE, Integer
 from kgraph.codegen.scalars.binding import rebound
 
 WARP = 32
@@ -62,39 +63,6 @@ def emulate(
             except (ArithmeticError, TypeError, ValueError) as error:
                 error.add_note(f"in {launch.place()}")
                 raise
-
-
-class Integer:
-    """An integer type: called, it wraps as a C cast does; given to shared.array, it is a dtype."""
-
-    def __init__(self, name: str) -> None:
-        self.dtype = np.dtype(name)
-        limits = np.iinfo(self.dtype)
-        self._least, self._count = int(limits.min), int(limits.max) - int(limits.min) + 1
-
-    def __call__(self, value: Any) -> int:
-        return (int(value) - self._least) % self._count + self._least
-
-
-def _math() -> SimpleNamespace:
-    """The module math as CUDA has it: float32 in, float32 out, and infinity where Python raises."""
-    renamed = {f"a{name}": f"arc{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")}
-    renamed |= {"atan2": "arctan2", "pow": "power"}
-    names: dict[str, Any] = dict(vars(math))
-    for name in names:
-        function = getattr(np, renamed.get(name, name), None)
-        names[name] = function if isinstance(function, np.ufunc) else names[name]
-    for name in ("erf", "erfc", "gamma", "lgamma"):  # numpy has none of these
-        names[name] = lambda x, double=names[name]: getattr(x, "dtype", np.dtype(float)).type(double(x))
-    return SimpleNamespace(**names)
-
-
-LANGUAGE: Mapping[str, Any] = {
-    "math": _math(),
-    "bool_": bool,
-    **{name: getattr(np, name) for name in ("float32", "float64", "inf", "nan")},
-    **{f"{sign}{bits}": Integer(f"{sign}{bits}") for sign in ("int", "uint") for bits in (8, 16, 32, 64)},
-}
 
 
 class _Translator(ast.NodeTransformer):

@@ -18,7 +18,7 @@ from kgraph.codegen.scalars.table import scalars
 from kgraph.codegen.schedule.kernel import Check, Kernel
 from kgraph.errors import KGraphError
 from kgraph.graph.sizes import resolve
-from kgraph.graph.types import numpy_dtype
+from kgraph.graph.types import memory_dtype
 
 ENTRY = "kernel"
 POISON = 0xFF  # in every byte: NaN, -1, or the largest number
@@ -56,7 +56,7 @@ class Emulator:
 
     def pointer(self, memory: np.ndarray, offset: int, elements: int, dtype: str) -> np.ndarray:
         """What a kernel is given for a value at an offset."""
-        kind = numpy_dtype("uint8" if dtype == "bool" else dtype)
+        kind = np.dtype(memory_dtype(dtype))
         return memory[offset : offset + elements * kind.itemsize].view(kind)
 
     def load(self, kernel: Kernel) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from kgraph.codegen.cuda.team import WARP, Geometry, Launch, Team, one_block, shared_loops, taken_apart
 from kgraph.codegen.schedule.kernel import Product, Strides
 from kgraph.codegen.schedule.source import Source, digits, strips, sum_text, terms
+from kgraph.codegen.schedule.values import loaded
 from kgraph.graph.index import Loop
 from kgraph.graph.sizes import Dim, product
 
@@ -102,7 +103,7 @@ def whole_rows(text: Source, schedule: Product, geometry: Geometry) -> Launch:
         text(f"total = {schedule.dtype}(0)")
         with text.loops(list(schedule.inner)):
             factors = (
-                f"{operand}[{place(name, loop.name, schedule, strides)}]"
+                loaded(f"{operand}[{place(name, loop.name, schedule, strides)}]", schedule.operand_dtype)
                 for operand, name, loop, strides in (
                     (schedule.left, "left", schedule.row, schedule.left_strides),
                     (schedule.right, "right", schedule.column, schedule.right_strides),
@@ -148,7 +149,8 @@ def load(text: Source, name: str, schedule: Product, shape: Shape) -> None:
         text(f"element = {schedule.dtype}(0)")
         with text.block(f"if {loop.name} < {loop.extent} and inner < {depth_of(schedule)}:"):
             text(*digits("inner", schedule.inner))
-            text(f"element = {operand}[{place(name, loop.name, schedule, strides)}]")
+            read = f"{operand}[{place(name, loop.name, schedule, strides)}]"
+            text(f"element = {loaded(read, schedule.operand_dtype)}")
         text(f"{name}_tile[uint64(deep * {pitch(size)} + across)] = element")
 
 

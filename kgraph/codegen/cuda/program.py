@@ -20,7 +20,7 @@ from kgraph.codegen.schedule.kernel import Check
 from kgraph.errors import ArgumentError
 from kgraph.graph.ir import Graph
 from kgraph.graph.sizes import resolve
-from kgraph.graph.types import numpy_dtype
+from kgraph.graph.types import HALF, numpy_dtype
 
 MOST_CONTEXTS = 16  # combinations of sizes whose memory is kept for the next call
 FLAG_BYTES = 4
@@ -100,7 +100,8 @@ class CudaProgram:
             return
         for name, variable in params.items():
             if self._versions is None or versions[name] != self._versions[name]:
-                target.upload(self._kept[name].memory, variable.kept)
+                numbers = variable.numbers if variable.dtype in HALF else variable.kept
+                target.upload(self._kept[name].memory, numbers)
         for step in self.plan.prepare:
             self._start(target, step, {}, {}, None)
         self._versions = versions

@@ -26,16 +26,17 @@ from kgraph.graph.ir import LEAVES, Graph, Node
 from kgraph.graph.loop import Parts
 from kgraph.graph.op import OPS
 from kgraph.graph.sizes import substitute
-from kgraph.graph.types import UNSIGNED, TensorType, numpy_dtype
+from kgraph.graph.types import HALF, UNSIGNED, TensorType, numpy_dtype
 
 
 def plan(graph: Graph, tile: Tile | None, threads: int = 1) -> Plan:
     """The plan of a fused graph. tile: how large the target's tiles are, None where it packs none.
 
     threads: for how many; that decides how fast results are computed, and never a bit of them.
-    DTypeError: a value is of half precision, in which no kernel computes.
+    DTypeError: a value is of half precision, which kernels with such tiles do not take.
     """
-    _check_dtypes(graph)
+    if tile is not None:
+        _check_dtypes(graph)
     graph, copies = with_results_of_their_own(graph)
     made = Plan(graph)
     if tile is not None:
@@ -379,7 +380,9 @@ def _is_loop(node: Node) -> bool:
 
 def _check_dtypes(graph: Graph) -> None:
     for node in graph:
-        if isinstance(node.type, TensorType) and node.tensor.dtype in ("float16", "bfloat16"):
-            raise DTypeError(f"{node.name} is {node.tensor}: kernels compute in float32 and float64; cast it to one")
+        if isinstance(node.type, TensorType) and node.tensor.dtype in HALF:
+            raise DTypeError(
+                f"{node.name} is {node.tensor}: the CPU's kernels take float32 and float64; cast it to one"
+            )
         if node.body is not None:
             _check_dtypes(node.body)

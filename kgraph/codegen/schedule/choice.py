@@ -13,6 +13,7 @@ from kgraph.codegen.schedule.reduction import reducing
 from kgraph.codegen.schedule.sorting import order_along
 from kgraph.codegen.schedule.task import Task
 from kgraph.graph.op import OPS
+from kgraph.graph.types import is_float
 
 
 def kinds(task: Task) -> set[str]:
@@ -31,7 +32,7 @@ def schedule(task: Task, tile: Tile | None, static: Sequence[bool]) -> Kernel | 
     found = kinds(task)
     if "contract" in found:
         node = next(node for node in task.body if node.op == "einsum")
-        tiled = node.tensor.dtype in ("float32", "float64") and len(task.body.arguments(node.name)) == 2
+        tiled = is_float(node.tensor.dtype) and len(task.body.arguments(node.name)) == 2
         if not tiled:
             return summing(task)
         if tile is None:

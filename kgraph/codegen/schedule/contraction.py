@@ -26,7 +26,7 @@ from kgraph.codegen.schedule.kernel import (
 from kgraph.codegen.schedule.reduction import Frame, reductions, row_blocks
 from kgraph.codegen.schedule.source import strips
 from kgraph.codegen.schedule.task import Task, estimate, renamed_loops
-from kgraph.codegen.schedule.values import constructor
+from kgraph.codegen.schedule.values import constructor, rounded
 from kgraph.graph.index import Index, Loop, index, unflatten
 from kgraph.graph.ir import Node
 from kgraph.graph.sizes import Dim, Shape, minimum, product, rename_axes
@@ -291,7 +291,7 @@ def product_of(
         place.update(zip(run, unflatten(index(loop), tuple(letters.size[letter] for letter in run)), strict=True))
     at = [place.get(letter, Index()) for letter in node.attrs["spec"].split("->")[1]]
     values, found = task.values(), reductions(task)
-    values.known[(node.name, tuple(at))] = "line[column]" if found else "total"
+    values.known[(node.name, tuple(at))] = rounded("line[column]" if found else "total", node.tensor.dtype)
     values.stems = {**taken, "total": node.name}
     if found:
         frame = Frame(node.tensor, (node.tensor.rank - 1,), (), (column,), tuple(at))
@@ -309,7 +309,8 @@ def product_of(
     schedule = Product(
         left=operands[0],
         right=operands[1],
-        dtype=node.tensor.dtype,
+        dtype=constructor(node.tensor.dtype),
+        operand_dtype=node.tensor.dtype,
         batch=tuple(renamed_loops(batch, task)),
         row=row,
         column=column,

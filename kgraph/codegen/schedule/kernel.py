@@ -159,7 +159,8 @@ class Product:
 
     left: str
     right: str
-    dtype: str
+    dtype: str  # in which products are added up
+    operand_dtype: str  # another one for halves
     batch: tuple[Loop, ...]
     row: Loop
     column: Loop

@@ -16,8 +16,8 @@ from kgraph.codegen.schedule.kernel import (
     Store,
 )
 from kgraph.codegen.schedule.source import index_text
-from kgraph.codegen.schedule.task import CHUNK, Task, estimate, renamed_loops, stored
-from kgraph.codegen.schedule.values import constructor
+from kgraph.codegen.schedule.task import CHUNK, Task, estimate, renamed_loops
+from kgraph.codegen.schedule.values import constructor, stored
 from kgraph.graph.index import Index, Loop, flatten, index, unflatten
 from kgraph.graph.op import OPS
 from kgraph.graph.sizes import Dim, axes_of, axis, product, rename_axes

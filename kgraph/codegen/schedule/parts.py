@@ -13,6 +13,7 @@ from math import prod
 from kgraph.codegen.schedule.kernel import Accumulator, Columns, Fold, Kernel, Lines, Nest, Parameter, Parts
 from kgraph.codegen.schedule.reduction import BAND
 from kgraph.codegen.schedule.task import CHUNK, estimate
+from kgraph.codegen.schedule.values import loaded
 from kgraph.graph.index import Loop
 from kgraph.graph.sizes import Dim, minimum, product
 
@@ -89,6 +90,5 @@ def reading(accumulators: Sequence[Accumulator], address: str) -> tuple[Accumula
     """The accumulators with parts instead of elements."""
     made = []
     for number, one in enumerate(accumulators):
-        element = f"partial{number}[{address}]"
-        made.append(replace(one, value=element if one.dtype != "bool" else f"({element} != 0)"))
+        made.append(replace(one, value=loaded(f"partial{number}[{address}]", one.dtype)))
     return tuple(made)

@@ -25,7 +25,7 @@ from kgraph.graph.index import Index, Loop
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.op import OPS
 from kgraph.graph.sizes import product
-from kgraph.graph.types import FLOATS, TensorType, numpy_dtype
+from kgraph.graph.types import FLOATS, HALF, TensorType, numpy_dtype
 
 BAND = 256  # columns that a thread adds up at a time
 FETCHED = range(128, 8193)  # elements of a row that is fetched ahead
@@ -228,7 +228,10 @@ def _stashed(task: Task, frame: Frame, values: Values) -> dict[Place, str]:
     costly = {
         name: held
         for (name, at), held in values.known.items()
-        if task.body[name].op in COSTLY and at == tuple(frame.at) and not frame.is_row(task.body[name].tensor)
+        if task.body[name].op in COSTLY
+        and at == tuple(frame.at)
+        and not frame.is_row(task.body[name].tensor)
+        and task.body[name].tensor.dtype not in HALF
     }
     outs = {root.name: out.name for root, out in zip(task.roots, task.outs, strict=True)}
     own = {name: outs[name] for name in costly if name in outs}

@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import prod
 
 from kgraph.codegen.schedule.kernel import LOOP_NAMES, Kernel, Parameter, Schedule, Store
-from kgraph.codegen.schedule.values import Values
+from kgraph.codegen.schedule.values import Values, stored
 from kgraph.graph.index import Index, Loop, flatten, index, unflatten
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.op import OPS
@@ -162,11 +162,6 @@ def spread(loops: Sequence[Loop], groups: Sequence[Sequence[int]], shape: Sequen
         for place, one in zip(group, unflatten(index(loop), tuple(shape[a] for a in group)), strict=True):
             indices[place] = one
     return indices
-
-
-def stored(text: str, dtype: str) -> str:
-    """The expression as memory holds it: booleans are bytes."""
-    return f"uint8({text})" if dtype == "bool" else text
 
 
 def mergeable(loops: Sequence[Loop], values: Values, names: dict[str, str]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +15,14 @@ from kgraph.graph.index import Apply, Choose, Condition, Floor, Index, Loop, Ope
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.op import OPS
 from kgraph.graph.sizes import rename_axes
-from kgraph.graph.types import FLOATS, TensorType
+from kgraph.graph.types import FLOATS, HALF, TensorType, numpy_dtype
 
 Place = tuple[str, tuple[Index, ...]]
 ARGUMENTS_ONLY = re.compile(r"\w+\((\{\w+\}(\(\d+\))?(, )?)*\)")  # a template in which no operand needs parentheses
+EXACT = frozenset(  # what these make of halves are halves
+    ("maximum", "minimum", "where", "relu", "negative", "absolute", "sign", "floor", "ceil", "round", "trunc",
+     "stop_gradient")
+)  # fmt: skip
 WRAPPING = ("add", "subtract", "multiply", "square")
 
 
@@ -83,7 +88,7 @@ class Values:
             load = Load(parameter, kind.dtype, self.loads[-1])
             self.plain.append(load)
             text = self.staged.get(load, text)
-        return text if kind.dtype != "bool" else f"({text} != 0)"
+        return loaded(text, kind.dtype)
 
     def address(self, kind: TensorType, at: Sequence[Index]) -> str:
         """The position in memory, in row-major order."""
@@ -124,6 +129,7 @@ class Values:
         if not ARGUMENTS_ONLY.fullmatch(template):
             inputs = list(map(closed, inputs))
         text = template.format(*inputs, T=constructor(node.tensor.dtype), A=constructor(first), **attrs)
+        text = text if node.op in EXACT else rounded(text, node.tensor.dtype)
         kept = first == node.tensor.dtype and first not in FLOATS and node.op != "cast"
         return f"{constructor(first)}({text})" if kept else text  # numba's integers have 64 bits
 
@@ -151,8 +157,8 @@ class Values:
             return expression.template.format(*parts, T=constructor(dtype))
         if isinstance(expression, Index):
             text = index_text(self._ready(self._inner(expression, arguments)))
-            return f"{constructor(dtype)}({text})"
-        return literal(np.asarray(expression, dtype))
+            return rounded(f"{constructor(dtype)}({text})", dtype)
+        return literal(np.asarray(expression, numpy_dtype(dtype)))
 
     def _inner(self, value: Any, arguments: list[str]) -> Any:
         """An index or condition whose atoms that are elements (indices read from memory) have become names."""
@@ -204,8 +210,26 @@ def broadcast_index(kind: TensorType, at: Sequence[Index]) -> list[Index]:
 
 
 def constructor(dtype: str) -> str:
-    """What makes a number of this dtype in generated code."""
-    return "bool_" if dtype == "bool" else dtype
+    """What makes a number of this dtype in generated code. Halves are held in float32."""
+    return {"bool": "bool_", **dict.fromkeys(HALF, "float32")}.get(dtype, dtype)
+
+
+def rounded(text: str, dtype: str) -> str:
+    """An expression, of a half's dtype made one of its numbers."""
+    return f"{dtype}({text})" if dtype in HALF else text
+
+
+def loaded(text: str, dtype: str) -> str:
+    """An element of memory as a number: booleans are bytes there, and halves 16 bits."""
+    return f"({text} != 0)" if dtype == "bool" else f"from_{dtype}({text})" if dtype in HALF else text
+
+
+def stored(text: str, dtype: str) -> str:
+    """The expression as memory holds it."""
+    if dtype in HALF:
+        is_rounded = text.startswith(f"{dtype}(") and closed(text) == text
+        return f"to_{text}" if is_rounded else f"to_{dtype}({text})"
+    return f"uint8({text})" if dtype == "bool" else text
 
 
 def literal(value: Any) -> str:
@@ -214,6 +238,7 @@ def literal(value: Any) -> str:
     if value.dtype == bool:
         return str(bool(value))
     number = value.item()
-    if value.dtype.kind == "f" and not np.isfinite(number):
-        return f"{value.dtype.name}({'nan' if number != number else 'inf' if number > 0 else '-inf'})"
-    return f"{value.dtype.name}({number!r})"
+    kind = constructor(value.dtype.name)
+    if isinstance(number, float) and not math.isfinite(number):
+        return f"{kind}({'nan' if number != number else 'inf' if number > 0 else '-inf'})"
+    return f"{kind}({number!r})"

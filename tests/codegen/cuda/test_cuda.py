@@ -16,7 +16,7 @@ from kgraph.codegen.cuda.machine import Emulator, compiled
 from kgraph.codegen.cuda.program import CudaProgram
 from kgraph.codegen.cuda.team import GPU, Geometry
 from kgraph.codegen.targets import program_for
-from kgraph.errors import ArgumentError, DTypeError, KGraphError, RangeError
+from kgraph.errors import ArgumentError, KGraphError, RangeError
 from kgraph.gradients.autodiff import gradients
 from kgraph.graph.evaluate import bind_sizes, evaluate
 from kgraph.graph.ir import Graph
@@ -181,11 +181,6 @@ def test_nan_is_the_largest_and_the_first_of_equals_is_found() -> None:
     assert run(trace(lambda x: ops.argmax(x, axis=1), floats(N, 70)), [rows])[0].tolist() == [40, 8, 65]
     assert run(trace(lambda x: ops.argmax(x, axis=1), floats(N, M)), [rows])[0].tolist() == [40, 8, 65]
     assert np.isnan(run(trace(lambda x: ops.max(x, axis=1), floats(N, 70)), [rows])[0]).tolist() == [True, False, False]
-
-
-def test_half_precision_is_refused_by_name() -> None:
-    with pytest.raises(DTypeError, match=r"cast is f16\[N\]"):
-        CudaProgram(fuse(trace(lambda x: ops.cast(ops.cast(x, "float16"), "float32"), floats(N))))
 
 
 @pytest.mark.parametrize("index", [4, -5])
