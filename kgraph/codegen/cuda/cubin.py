@@ -119,7 +119,8 @@ def _function(
     file = f"<cuda {name} {sha256(source.encode()).hexdigest()[:12]}>"
     linecache.cache[file] = (len(source), None, source.splitlines(True), file)
     namespace = rebound({**tools.language, **halves}, helpers, tools.cuda.jit(device=True, inline="always"))
-    exec(compile(source.replace("cuda.atomic.add(", "atomic_add("), file, "exec"), namespace)
+    ours = source.replace("cuda.atomic.add(", "atomic_add(").replace("cuda.mma_", "mma_")  # than numba-cuda has
+    exec(compile(ours, file, "exec"), namespace)
     return namespace[name]
 
 

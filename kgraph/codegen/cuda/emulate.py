@@ -27,13 +27,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from kgraph.codegen.cuda.fragments import PRODUCTS, multiplied
 from kgraph.codegen.cuda.language import LANGUAGE, Integer
 from kgraph.codegen.scalars.binding import rebound
 
 WARP = 32
 FULL_WARP = 0xFFFFFFFF
 ATOMIC = 0xFFF  # in place of a thread's number: those that add atomically do not exclude each other
-MEETINGS = ("syncthreads", "syncwarp", "shfl_sync", "shfl_xor_sync", "shfl_up_sync", "shfl_down_sync", "ballot_sync")
+SHUFFLES = ("shfl_sync", "shfl_xor_sync", "shfl_up_sync", "shfl_down_sync")
+MEETINGS = ("syncthreads", "syncwarp", "ballot_sync", *SHUFFLES, *PRODUCTS)
 
 
 class EmulationError(RuntimeError):
@@ -304,8 +306,8 @@ class _Lane:
             self.event = self.steps.send(self.answer)
         except StopIteration:
             self.event = ("end", 0)
-        if self.event == ("syncwarp", self.event[1]):
-            self.event += (FULL_WARP,)
+        if self.event[0] in PRODUCTS or self.event == ("syncwarp", self.event[1]):
+            self.event = (*self.event[:2], FULL_WARP, *self.event[2:])
         self.answer = None
 
 
@@ -341,14 +343,17 @@ def _meet(warp: list[_Lane], what: str, line: int, mask: int) -> list[_Lane]:
     members = {lane.number % WARP: lane for lane in warp if mask >> (lane.number % WARP) & 1}
     if any(lane.event[:3] != (what, line, mask) for lane in members.values()):
         return []
+    products = multiplied(what, [members[place].event[3:] for place in range(WARP)]) if what in PRODUCTS else []
     for place, lane in members.items():
         lane.warp_barriers += what == "syncwarp"
-        lane.answer = _answer(what, place, members) if what != "syncwarp" else None
+        lane.answer = products[place] if products else _answer(what, place, members)
     return list(members.values())
 
 
 def _answer(what: str, place: int, members: dict[int, _Lane]) -> Any:
     """What a shuffle or a vote gives to the lane at this place of the warp."""
+    if what == "syncwarp":
+        return None
     if what == "ballot_sync":
         return sum(1 << other for other, lane in members.items() if lane.event[3])
     value, step = members[place].event[3:]

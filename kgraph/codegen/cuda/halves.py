@@ -14,7 +14,7 @@ from llvmlite import ir
 
 from kgraph.graph.types import HALF
 
-AMPERE = (8, 0)  # the first compute capability with an instruction that makes bfloat16 of float32
+AMPERE = (8, 0)  # the first compute capability with instructions for bfloat16, and for products of 16 x 8 x 16 halves
 BITS, WORD, REAL = ir.IntType(16), ir.IntType(32), ir.FloatType()
 QUIET = 0x7FFF  # the bits of NaN
 Emitter = Callable[[ir.IRBuilder, ir.Value], ir.Value]
@@ -30,7 +30,32 @@ def intrinsics(tools: SimpleNamespace, capability: tuple[int, int]) -> dict[str,
         found[f"from_{name}"] = _intrinsic(tools, back, types.uint16, types.float32)
         found[f"to_{name}"] = _intrinsic(tools, to, types.float32, types.uint16)
         found[name] = _intrinsic(tools, _rounding(to, back), types.float32, types.float32)
+        found[f"mma_{name}"] = _multiplying(tools, {"float16": "f16", "bfloat16": "bf16"}[name])
     return found
+
+
+def _multiplying(tools: SimpleNamespace, kind: str) -> Any:
+    """The instruction of the tensor cores: four left pairs, two right ones, four sums; see `tensor`."""
+    taken = [WORD] * 6 + [REAL] * 4
+    code = f"mma.sync.aligned.m16n8k16.row.col.f32.{kind}.{kind}.f32"
+    places = "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13};"
+    constraints = ",".join(["=f"] * 4 + ["r"] * 6 + ["f"] * 4)
+    kinds = [tools.types.uint32] * 6 + [tools.types.float32] * 4
+
+    def emit(context: Any, builder: Any, typed: Any, arguments: Any) -> Any:
+        given = [context.cast(builder, *one) for one in zip(arguments, typed.args, kinds, strict=True)]
+        asm = ir.InlineAsm(
+            ir.FunctionType(ir.LiteralStructType([REAL] * 4), taken), f"{code} {places}", constraints, side_effect=True
+        )
+        found = builder.call(asm, given)
+        return context.make_tuple(builder, typed.return_type, [builder.extract_value(found, n) for n in range(4)])
+
+    @tools.intrinsic
+    def multiply(typing_context, a0, a1, a2, a3, b0, b1, c0, c1, c2, c3):  # type: ignore[no-untyped-def]
+        result = tools.types.UniTuple(tools.types.float32, 4)
+        return tools.signature(result, a0, a1, a2, a3, b0, b1, c0, c1, c2, c3), emit
+
+    return multiply
 
 
 def _intrinsic(tools: SimpleNamespace, emitter: Emitter, takes: Any, gives: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +13,8 @@ from kgraph import config
 from kgraph.codegen.cuda import driver, printer
 from kgraph.codegen.cuda.cubin import Compiled, compile_kernel
 from kgraph.codegen.cuda.emulate import emulate
-from kgraph.codegen.cuda.team import GPU, TINY
+from kgraph.codegen.cuda.halves import AMPERE
+from kgraph.codegen.cuda.team import GPU, TINY, Geometry
 from kgraph.codegen.native.store import Store, package
 from kgraph.codegen.scalars.table import scalars
 from kgraph.codegen.schedule.kernel import Check, Kernel
@@ -72,10 +74,9 @@ class Emulator:
 class Gpu:
     """Runs the compiled kernels on the first GPU."""
 
-    geometry = GPU
-
     def __init__(self) -> None:
         self._device = driver.Device()
+        self.geometry = geometry_of(self._device.compute_capability)
         self._loaded: dict[str, Any] = {}
 
     def enter(self) -> None:
@@ -141,14 +142,19 @@ def gpu() -> Gpu:
     return Gpu()
 
 
-def grid_of(kernel: Kernel, sizes: Mapping[str, int], geometry: printer.Geometry) -> int:
+def grid_of(kernel: Kernel, sizes: Mapping[str, int], geometry: Geometry) -> int:
     """How many blocks run the kernel, in the kernel's own names of the sizes."""
     return int(resolve(printer.launch(kernel, geometry).blocks, sizes))
 
 
+def geometry_of(capability: tuple[int, int]) -> Geometry:
+    """How threads share the work on a GPU of this compute capability."""
+    return replace(GPU, tensor_cores=capability >= AMPERE)
+
+
 def compiled(kernel: Kernel, capability: tuple[int, int] = DEFAULT_CAPABILITY) -> Compiled:
     """The kernel as PTX and cubin; MissingExtraError without numba-cuda."""
-    text, found = printer.printed(kernel, GPU)
+    text, found = printer.printed(kernel, geometry_of(capability))
     threads = int(np.prod(found.threads))
     return compile_kernel(text, ENTRY, argument_types(kernel), capability, helpers_of(kernel.dtype), threads)
 
@@ -168,4 +174,6 @@ def helpers_of(dtype: str) -> Mapping[str, Any]:
 def key_of(kernel: Kernel, capability: tuple[int, int]) -> str:
     """What a cubin depends on: the text, the types, the GPU, and this package."""
     kinds = ",".join(argument_types(kernel))
-    return "\n".join(["cubin", str(capability), package(), kernel.dtype, kinds, printer.source(kernel)])
+    return "\n".join(
+        ["cubin", str(capability), package(), kernel.dtype, kinds, printer.source(kernel, geometry_of(capability))]
+    )

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
-from kgraph.codegen.cuda.product import contract
+from kgraph.codegen.cuda import product as product_by_threads
+from kgraph.codegen.cuda import tensor
 from kgraph.codegen.cuda.team import (
     GPU,
     WARP,
@@ -56,7 +57,8 @@ def printed(kernel: Kernel, geometry: Geometry) -> tuple[str, Launch]:
     if isinstance(kernel.schedule, Check):
         pointers.append(FLAG)
     printer = {
-        Nest: nest, Columns: columns, Product: contract, Running: running, Scatter: scatter, Merge: merge, Check: check,
+        Nest: nest, Columns: columns, Product: contraction, Running: running, Scatter: scatter, Merge: merge,
+        Check: check,
     }  # fmt: skip
     with text.block(f"def kernel({', '.join([*pointers, *kernel.sizes])}):"):
         found = printer[type(kernel.schedule)](text, kernel.schedule, geometry)  # type: ignore[operator]
@@ -137,6 +139,12 @@ def columns(text: Source, schedule: Columns, geometry: Geometry) -> Launch:
         text(*named(loops), *schedule.after)
         write(text, *schedule.stores)
     return Launch(strips(total, width), (width, sharing))
+
+
+def contraction(text: Source, schedule: Product, geometry: Geometry) -> Launch:
+    """A product, on tensor cores where they take it."""
+    way = tensor.contract if tensor.takes(schedule, geometry) else product_by_threads.contract
+    return way(text, schedule, geometry)
 
 
 def running(text: Source, schedule: Running, geometry: Geometry) -> Launch:

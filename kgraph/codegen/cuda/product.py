@@ -41,16 +41,20 @@ def shape_of(schedule: Product, geometry: Geometry) -> Shape:
     """Tiles no larger than the product, and larger ones where it is certain that all of the GPU gets some."""
     side, each = geometry.side, geometry.each
     rows, columns, depth = schedule.row.extent, schedule.column.extent, depth_of(schedule)
-    least = MULTIPROCESSORS * (2 * side * each) ** 2
-    certain = isinstance(rows, int) and isinstance(columns, int) and rows * columns >= least
-    if certain and schedule.dtype == "float32":  # of float64, such tiles are too large for 48 KB of shared memory
-        each *= 2
+    if large_enough(schedule, 2 * side * each) and schedule.dtype == "float32":
+        each *= 2  # of float64, such tiles are too large for 48 KB of shared memory
     return Shape(
         side,
         _at_most(each, rows, side),
         _at_most(each, columns, side),
         max(1, min(geometry.depth, depth)) if isinstance(depth, int) else geometry.depth,
     )
+
+
+def large_enough(schedule: Product, side: int) -> bool:
+    """Whether it is certain that tiles with sides of this length keep all of a GPU busy."""
+    rows, columns = schedule.row.extent, schedule.column.extent
+    return isinstance(rows, int) and isinstance(columns, int) and rows * columns >= MULTIPROCESSORS * side**2
 
 
 def _at_most(each: int, extent: Dim, side: int) -> int:

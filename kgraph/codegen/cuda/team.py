@@ -35,10 +35,16 @@ class Geometry:
     side: int = 16  # threads along each side of a product's tile
     each: int = 4  # rows, and columns, of the tile that one thread adds up
     depth: int = 16  # how much of the summed axis is in shared memory at a time
+    tensor_cores: bool = True  # multiply halves (see tensor.py), with
+    warps: tuple[int, int] = (2, 4)  # down and across in a block's tile,
+    tiles: int = 2  # down and across, of each of them,
+    steps: int = 2  # so many instructions for each of these at a time
 
 
 GPU = Geometry()
-TINY = Geometry(64, 2, 2, 4, 2, 4)  # for the emulation of small shapes: every loop and every edge, few threads
+TINY = Geometry(
+    64, 2, 2, 4, 2, 4, warps=(1, 2), tiles=1, steps=1
+)  # for the emulation of small shapes: every loop and every edge, few threads
 
 
 @dataclass(frozen=True)
