@@ -15,6 +15,7 @@ from kgraph.layers.layer import Layer
 from kgraph.layers.lora import Adaptable
 from kgraph.layers.spec import InputSpec
 from kgraph.named import find
+from kgraph.ops.gather import take
 from kgraph.tracing.variable import Variable
 
 
@@ -179,10 +180,10 @@ class Embedding(Adaptable):
     def call(self, inputs: Any) -> Any:
         if inputs.dtype not in ("int32", "int64"):
             inputs = ops.cast(inputs, "int32")
-        found = ops.take(self.embeddings, inputs, axis=0)
+        found = take(self.embeddings, inputs, axis=0, wraps=False)
         if self.lora_enabled:  # few rows of the factors instead of a second table
             a, b = self.factors
-            found = found + ops.matmul(ops.take(a, inputs, axis=0), b)
+            found = found + ops.matmul(take(a, inputs, axis=0, wraps=False), b)
         return ops.cast(found, self.compute_dtype)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:

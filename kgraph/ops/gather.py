@@ -24,10 +24,11 @@ def wrapped(read: Read, size: Dim, dtype: str) -> Index:
     return place if dtype in UNSIGNED else index(choose(place < 0, place + size, place))
 
 
-def check_indices(indices: np.ndarray, size: int, axis: int) -> None:
+def check_indices(indices: np.ndarray, size: int, axis: int, wraps: bool = True) -> None:
     """RangeError where an index points outside its axis."""
-    if indices.size and (indices.min() < -size or indices.max() >= size):
-        wrong = indices[(indices < -size) | (indices >= size)].flat[0]
+    least = -size if wraps else 0
+    if indices.size and (indices.min() < least or indices.max() >= size):
+        wrong = indices[(indices < least) | (indices >= size)].flat[0]
         raise RangeError(f"index {wrong} is outside axis {axis}, which has {size} elements")
 
 
@@ -39,7 +40,7 @@ def check_integers(indices: TensorType, op: str) -> None:
 
 # take ------------------------------------------------------------------------------------------------------------
 
-# wraps=False, which only passes ask for: what a negative index would mean is nothing here, and it is refused.
+# wraps=False: a negative index means nothing, and is refused; for numbers of words, say.
 
 
 def _take_type(x: TensorType, indices: TensorType, axis: int, wraps: bool = True) -> TensorType:
@@ -48,7 +49,7 @@ def _take_type(x: TensorType, indices: TensorType, axis: int, wraps: bool = True
 
 
 def _take_numpy(x: np.ndarray, indices: np.ndarray, axis: int, wraps: bool = True) -> np.ndarray:
-    check_indices(indices, x.shape[axis], axis)
+    check_indices(indices, x.shape[axis], axis, wraps)
     return np.take(x, indices, axis)
 
 

@@ -41,6 +41,7 @@ class RowsProduct:
     whole: str  # of the table
     others: str
     output: str
+    wraps: bool  # whether negative indices count from the end
 
     @property
     def operands(self) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -67,7 +68,9 @@ def rows_product(graph: Graph, node: Node) -> RowsProduct | None:
         table, indices = graph.arguments(name)
         axis, rank = graph[name].attrs["axis"], graph[indices].tensor.rank
         looked, whole = letters[axis : axis + rank], letters[:axis] + place + letters[axis + rank :]
-        return RowsProduct(node, table, indices, other, place, looked, whole, others, output)
+        return RowsProduct(
+            node, table, indices, other, place, looked, whole, others, output, graph[name].attrs.get("wraps", True)
+        )
     return None
 
 
@@ -87,7 +90,7 @@ def looked_up(graph: Graph, one: RowsProduct) -> Symbol:
     rest = "".join(letter for letter in one.output if letter not in one.looked)
     table, other = (Operand(reference(graph, name), letters) for name, letters in one.operands)
     made = pair(table, other, one.place + rest)
-    return turn(take(made, reference(graph, one.indices), axis=0, wraps=False), one.looked + rest, one.output)
+    return turn(take(made, reference(graph, one.indices), axis=0, wraps=one.wraps), one.looked + rest, one.output)
 
 
 def is_projection(graph: Graph, one: RowsProduct) -> bool:

@@ -134,6 +134,28 @@ def test_a_refused_step_changes_nothing() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+def test_negative_indices_count_from_the_end_where_a_weight_is_read_without_embedding() -> None:
+    class Rows(kg.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.table, self.kernel = self.add_weight((7, 4)), self.add_weight((4, 9))
+
+        def call(self, x: Any) -> Any:
+            return kg.ops.matmul(kg.ops.take(self.table, x, axis=0), self.kernel)
+
+    words = kg.Input((5,), dtype="int32")
+    model = kg.Model(words, Rows()(words))
+    forward, f = kg.compile(model), kg.compile(model, loss="mse")
+    for batch in (1, 8):
+        given = np.arange(-7, -7 + batch * 5, dtype=np.int32).reshape(batch, 5) % 14 - 7
+        target = np.zeros((batch, 5, 9), np.float32)
+        for x in (given, given % 7):
+            np.testing.assert_allclose(forward(x), model(given % 7), rtol=1e-5, atol=1e-6)
+        (value, gradients), (same, wanted) = f.value_and_grad(given, target), f.value_and_grad(given % 7, target)
+        assert value == same
+        for have, want in zip(gradients, wanted, strict=True):
+            np.testing.assert_array_equal(have, want)
+
+
 def test_a_negative_word_is_refused_by_every_call() -> None:
     words = kg.Input((5,), dtype="int32")
     model = kg.Model(words, dense(words))
@@ -142,6 +164,7 @@ def test_a_negative_word_is_refused_by_every_call() -> None:
         given = np.zeros((batch, 5), np.int32)
         given[0, 2] = -1
         for call in (
+            lambda x=given: model(x),
             lambda x=given: forward(x),
             lambda x=given: f.value_and_grad(x, np.zeros((*x.shape, 9), np.float32)),
         ):

@@ -281,8 +281,7 @@ class _Planner:
         for reader, table, indices, size, wraps in lookups(self.graph, node):
             kind = self.graph[indices].tensor
             table = self.at(table) if table in self.graph else table
-            is_weight = table in self.made.buffers and self.made.buffers[table].place == "param"  # else an array
-            kernel, sizes = checking(kind, size, wraps and not is_weight and kind.dtype not in UNSIGNED)
+            kernel, sizes = checking(kind, size, wraps and kind.dtype not in UNSIGNED)
             step = Step(kernel, (self.at(indices),), sizes, reader, table, self.graph)
             if not any(isinstance(one, Step) and says_as_much(one, step) for one in self.steps):
                 self.steps.append(step)
