@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.errors import ArgumentError, DTypeError, NotTracedError
-from kgraph.graph.op import FUNCTIONS
+from kgraph.errors import ArgumentError, DTypeError
 from kgraph.graph.types import standard_dtype
 from kgraph.missing import missing
 from kgraph.ops import random as draws
@@ -20,6 +19,7 @@ from kgraph.ops.creating import dtype_of
 from kgraph.ops.indexing import take
 from kgraph.ops.move import shape_of
 from kgraph.ops.shapes import dims, one_axis
+from kgraph.ops.sorting import argsort
 from kgraph.seeds import next_seed
 from kgraph.tracing.trace import Symbol, is_symbolic
 from kgraph.tracing.variable import Variable
@@ -156,13 +156,7 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     """x with its slices along an axis in random order."""
     place = one_axis(axis, len(shape_of(x)))
     words = draws.random_bits(draw_seed(seed), shape=(shape_of(x)[place],))
-    if not isinstance(words, Symbol):
-        order = np.argsort(words, kind="stable").astype(np.int32)
-    elif "argsort" in FUNCTIONS:
-        order = FUNCTIONS["argsort"](words)
-    else:
-        raise NotTracedError("random.shuffle of a symbol needs ops.argsort, which is not there")
-    return take(x, order, place)
+    return take(x, argsort(words), place)
 
 
 def __getattr__(name: str) -> Any:

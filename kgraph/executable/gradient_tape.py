@@ -20,8 +20,9 @@ from kgraph.errors import ArgumentError, DTypeError, GraphError
 from kgraph.graph.evaluate import evaluate
 from kgraph.graph.ir import GRADIENTS
 from kgraph.graph.types import is_float
+from kgraph.tracing.origin import user_line
 from kgraph.tracing.recording import Recorder, recorded, recorder
-from kgraph.tracing.trace import Symbol, active, as_symbol, collect, filled, keeping, needed, user_line
+from kgraph.tracing.trace import Symbol, active, as_symbol, collect, filled, keeping, needed
 from kgraph.tracing.variable import Variable
 
 UNCONNECTED = ("none", "zero")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from kgraph.executable.differentiate import Request, nothing
@@ -42,5 +41,5 @@ def frozen(graph: Graph) -> Graph:
     for node in graph.params():
         if node.name not in graph.updates:
             value = node.attrs["variable"].numpy()
-            graph.nx.nodes[node.name]["node"] = replace(node, op="const", attrs={"value": value})
+            graph.set(node.name, op="const", attrs={"value": value})
     return graph

@@ -134,12 +134,6 @@ class Graph:
         self.outputs = [new if name == old else name for name in self.outputs]
         self.updates = {param: new if name == old else name for param, name in self.updates.items()}
 
-    def rewire(self, reader: str, old: str, new: str) -> None:
-        """One reader of old reads new instead."""
-        for _, _, slot in [edge for edge in self.nx.in_edges(reader, keys=True) if edge[0] == old]:
-            self.nx.remove_edge(old, reader, key=slot)
-            self.nx.add_edge(new, reader, key=slot)
-
     def rename(self, old: str, new: str) -> None:
         """Give a node another name that is not yet taken."""
         if new in self.nx:

@@ -19,6 +19,7 @@ from kgraph.graph.types import TensorType, is_float, standard_dtype, type_of
 from kgraph.layers.arguments import Arguments, bind, is_tensor, replace_arguments
 from kgraph.layers.masks import Entering, carrying, find_masks, masks_after
 from kgraph.layers.naming import name_scope
+from kgraph.tracing.origin import user_line
 from kgraph.tracing.recording import Recorder, recorded, recorder
 from kgraph.tracing.trace import (
     Symbol,
@@ -31,7 +32,6 @@ from kgraph.tracing.trace import (
     suspended,
     symbol_input,
     tracing,
-    user_line,
     with_mask,
 )  # fmt: skip
 

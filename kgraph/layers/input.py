@@ -10,7 +10,8 @@ from kgraph.graph.types import TensorType, standard_dtype
 from kgraph.layers import naming
 from kgraph.layers.calls import Call
 from kgraph.layers.layer import Layer, is_shape, known_shape
-from kgraph.tracing.trace import Symbol, symbol_input, user_line
+from kgraph.tracing.origin import user_line
+from kgraph.tracing.trace import Symbol, symbol_input
 
 
 class InputLayer(Layer):

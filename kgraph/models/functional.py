@@ -39,8 +39,8 @@ class Functional(Model, Ends):
         keep = object.__setattr__
         keep(self, "_nested_inputs", inputs)
         keep(self, "_nested_outputs", outputs)
-        keep(self, "_steps", sorted(find_steps(self.inputs, self.outputs), key=lambda step: step.symbol.serial))
         steps = find_steps(self.inputs, self.outputs)
+        keep(self, "_steps", sorted(steps, key=lambda step: step.symbol.serial))
         layers = layers_in_order(find_steps(self.inputs, self.outputs, as_written=True), self.inputs)
         check_names(layers, self.name)
         keep(self, "_layers_in_order", layers)

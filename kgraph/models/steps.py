@@ -13,6 +13,7 @@ from kgraph.graph.op import OPS
 from kgraph.graph.sizes import Dim, Size, substitute
 from kgraph.layers.layer import Layer
 from kgraph.layers.operation import Operation
+from kgraph.tracing.origin import replaying
 from kgraph.tracing.trace import Symbol, record, with_mask
 
 
@@ -175,14 +176,15 @@ def _substituted(value: Any, sizes: Mapping[str, Dim]) -> Any:
     return value.with_sizes(sizes) if isinstance(value, Graph) else substitute(value, sizes)
 
 
-def replay_call(call: Any, values: dict[int, Symbol], origin_of_replay: str) -> None:
-    """Call the layer again with the new symbols. `trace.user_line` finds the line of the definition here."""
+def replay_call(call: Any, values: dict[int, Symbol], origin: str) -> None:
+    """Call the layer again with the new symbols, which come from the line of the definition."""
 
     def renewed(leaf: Any) -> Any:
         return values[leaf.serial] if isinstance(leaf, Symbol) else leaf
 
     args, kwargs = tree.map_structure(renewed, list(call.args)), tree.map_structure(renewed, call.kwargs)
-    outputs = call.layer(*args, **kwargs)
+    with replaying(origin):
+        outputs = call.layer(*args, **kwargs)
     for old, new in zip(tree.flatten(call.outputs), tree.flatten(outputs), strict=True):
         if old is not None:
             values[old.serial] = new

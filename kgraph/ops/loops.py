@@ -22,6 +22,7 @@ from kgraph.ops.compare import less
 from kgraph.ops.creating import arange
 from kgraph.ops.move import shape_of
 from kgraph.tracing.capture import Watched, capture
+from kgraph.tracing.origin import user_line
 from kgraph.tracing.recording import recorded, recorder
 from kgraph.tracing.trace import (
     Symbol,
@@ -33,7 +34,6 @@ from kgraph.tracing.trace import (
     needed,
     symbol_input,
     tracing,
-    user_line,
 )
 
 ENDLESS = 2**62  # steps of a loop that only its condition ends

@@ -18,7 +18,8 @@ from kgraph.ops.equation import canonical, from_lists
 from kgraph.ops.joining import stack, unstack
 from kgraph.ops.move import shape_of
 from kgraph.ops.shapes import expand_dims, many_axes, moveaxis, one_axis, ravel, reshape
-from kgraph.tracing.trace import Symbol, explain, function, user_line
+from kgraph.tracing.origin import user_line
+from kgraph.tracing.trace import Symbol, explain, function
 
 
 def contracted(spec: str, *operands: Any) -> Any:

@@ -85,6 +85,11 @@ class Rule:
         return known[function]
 
 
+def rule(name: str, match: Any, make: Any, unless: Any = None) -> Rule:
+    """A rule whose inner values may have other readers, for whom they stay."""
+    return Rule(name, match, make, unless or _never, shared=True)
+
+
 def one_of(bind: str, *functions: Callable[..., Any]) -> Callable[..., Symbol]:
     """A pattern that any of these ops fits; `make` gets the node found under the name `bind`."""
     names = tuple(function.__name__ for function in functions)

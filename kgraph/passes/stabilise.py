@@ -17,7 +17,7 @@ import numpy as np
 from kgraph.graph.ir import Graph
 from kgraph.ops.nn import log_sigmoid
 from kgraph.ops.probabilities import log_softmax, softmax
-from kgraph.passes.rewrite import Rule, number_of, rewrite, row
+from kgraph.passes.rewrite import number_of, rewrite, row, rule
 from kgraph.tracing.trace import Symbol
 
 clip_low, clip_high = row("maximum"), row("minimum")
@@ -28,11 +28,6 @@ total = row("sum")
 def stabilise(graph: Graph) -> Graph:
     """The graph with stable formulas in the place of unstable ones that mean the same."""
     return rewrite(graph, RULES)
-
-
-def rule(name: str, match: Any, make: Any, unless: Any = None) -> Rule:
-    """A rule whose inner values may have other readers: the probabilities are outputs too."""
-    return Rule(name, match, make, unless, shared=True) if unless else Rule(name, match, make, shared=True)
 
 
 def clip(x: Any, low: Any, high: Any) -> Any:

@@ -6,13 +6,11 @@ outputs need and puts it into one. Layers, functional models, rewrite rules and 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from itertools import count
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,14 +20,14 @@ from kgraph.errors import DTypeError, GraphError, KGraphError, NotTracedError
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.op import FUNCTIONS, OPS, Op
 from kgraph.graph.sizes import Dim, Size, assuming, axes_of
-from kgraph.graph.types import TensorType, numpy_dtype, strong, type_of
+from kgraph.graph.types import TensorType, is_floating, numpy_dtype, strong, type_of
 from kgraph.tracing.operators import Operators as Operators
+from kgraph.tracing.origin import user_line
 from kgraph.tracing.scope import Trace as Trace
 from kgraph.tracing.scope import active as active
 from kgraph.tracing.scope import suspended as suspended
 from kgraph.tracing.scope import tracing as tracing
 
-HERE = str(Path(__file__).parents[1])
 INSTEAD_OF_PYTHON = (
     "Choose with ops.where(condition, a, b) or ops.cond(condition, f, g); repeat with ops.while_loop, ops.fori_loop "
     "or ops.scan; go through an axis with ops.map"
@@ -278,7 +276,7 @@ def as_symbol(value: Any, dtype: str | None = None) -> Symbol:
 
 def constant(value: np.ndarray) -> Symbol:
     """A value known now."""
-    stem = f"c{value.item():g}" if value.ndim == 0 and value.dtype.kind == "f" else "const"
+    stem = f"c{value.item():g}" if value.ndim == 0 and is_floating(value.dtype) else "const"
     return Symbol("const", (), {"value": value}, type_of(value), stem)
 
 
@@ -377,13 +375,3 @@ def explain(error: KGraphError, op: str, inputs: Sequence[Symbol], origin: str) 
     error.add_note(f"  in   {trace_.scope if trace_ else ''}{op} = {op}({arguments})")
     if origin:
         error.add_note(f"  from {origin}")
-
-
-def user_line() -> str:
-    """The nearest line outside kgraph: "mnist.py:14". A definition that is replayed keeps the line it was made on."""
-    frame = sys._getframe(1)
-    while frame and (frame.f_code.co_filename.startswith(HERE) or frame.f_code.co_filename.startswith("<")):
-        if "origin_of_replay" in frame.f_code.co_varnames:
-            return frame.f_locals["origin_of_replay"]
-        frame = frame.f_back  # type: ignore[assignment]
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else ""

@@ -20,7 +20,6 @@ from kgraph.codegen.native.parts import CORE, Part, part_of
 from kgraph.codegen.native.pool import RESET
 from kgraph.codegen.native.runner import RUN
 from kgraph.codegen.native.table import FRESH
-from kgraph.codegen.native.tile import tiles_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -99,8 +98,3 @@ def missing(names: Iterable[str]) -> list[Part]:
 
 def _symbols() -> Mapping[str, int]:
     return _loaded[0].symbols if _loaded else {}
-
-
-def need_tiles(dtype: str) -> None:
-    """Let objects that are loaded from now on call the tiles of this dtype by name."""
-    need(tiles_of(dtype))

@@ -40,17 +40,6 @@ def tile_name(dtype: str, vectors: int) -> str:
     return next(name for name, made_for in TILES.items() if made_for == (dtype, vectors))
 
 
-def tiles_of(dtype: str) -> list[str]:
-    """The symbols of the tile kernels for a dtype."""
-    return [name for name, made_for in TILES.items() if made_for[0] == dtype]
-
-
-def emit_tiles(module: ir.Module, dtype: str) -> None:
-    """Add the tile kernels for a dtype to a module."""
-    for name in tiles_of(dtype):
-        emit_tile(module, name)
-
-
 def emit_tile(module: ir.Module, name: str) -> None:
     """Add the kernel users call: it passes its arguments on to the body for this many rows."""
     dtype, vectors = TILES[name]

@@ -11,7 +11,6 @@ from kgraph.codegen.schedule.contraction import (
     Letters,
     Panels,
     Tile,
-    contraction_of,
     letters_of,
     mirrored,
     one_run,
@@ -38,7 +37,7 @@ def chaining(task: Task, tile: Tile, static: Sequence[bool]) -> Contraction:
     rows, product = halves(task)
     flags = dict(zip(task.body.inputs, static, strict=True))
     first, letters, left, right = sides(rows, [flags[name] for name in rows.body.inputs])
-    second, slot = contraction_of(product), _slot_of(rows.root, product)
+    second, slot = product.contraction, _slot_of(rows.root, product)
     pitch = letters.extent(letters.column) + APART
     letters, onward = _shared(letters, first, product, second, slot, pitch)
     other = product.body.inputs.index(product.body.arguments(second.name)[1 - slot])
@@ -118,7 +117,7 @@ def _part(body: Graph, names: set[str], output: str, given: str = "") -> Graph:
 
 
 def _slot_of(rows: Node, product: Task) -> int:
-    return product.body.arguments(contraction_of(product).name).index(rows.name)
+    return product.body.arguments(product.contraction.name).index(rows.name)
 
 
 def _shared(

@@ -31,7 +31,7 @@ def schedule(task: Task, tile: Tile | None, static: Sequence[bool]) -> Kernel | 
     """The kernel of one node; with tiles, a contraction comes with the kernel that packs its right operand."""
     found = kinds(task)
     if "contract" in found:
-        node = next(node for node in task.body if node.op == "einsum")
+        node = task.contraction
         tiled = is_float(node.tensor.dtype) and len(task.body.arguments(node.name)) == 2
         if not tiled:
             return summing(task)

@@ -138,15 +138,10 @@ def one_run(run: str, size: dict[str, Dim], *operands: dict[str, Dim]) -> tuple[
     return run[start:], run[:start]
 
 
-def contraction_of(task: Task) -> Node:
-    """The einsum of a body."""
-    return next(node for node in task.body if node.op == "einsum")
-
-
 def operands_of(task: Task) -> list[str]:
     """The inputs of the body that its einsum reads: as they are, or windows of them."""
     body = task.body
-    operands = (body[name] for name in body.arguments(contraction_of(task).name))
+    operands = (body[name] for name in body.arguments(task.contraction.name))
     return [body.arguments(node.name)[0] if node.op == "windows" else node.name for node in operands]
 
 
@@ -225,7 +220,7 @@ def in_place(task: Task) -> Kernel:
 
 def sides(task: Task, static: Sequence[bool]) -> tuple[Node, Letters, int, int]:
     """The einsum of a body, the roles of its letters, and which inputs are its left and right operands."""
-    node = next(node for node in task.body if node.op == "einsum")
+    node = task.contraction
     operands, spec = task.body.arguments(node.name), node.attrs["spec"]
     shapes = [*(task.body[name].tensor.shape for name in operands), node.tensor.shape]
     letters = letters_of(spec, shapes, [*(_strides_given(task, name) for name in operands), None])
@@ -249,7 +244,7 @@ def sources_read(task: Task, contraction: Node, operands: Sequence[int]) -> tupl
 
 def summing(task: Task) -> Kernel:
     """The same as plain loops: for integers, and for targets that tile it in their own way."""
-    node = next(node for node in task.body if node.op == "einsum")
+    node = task.contraction
     terms, result = node.attrs["spec"].split("->")
     operands = list(zip(terms.split(","), task.body.arguments(node.name), strict=True))
     size: dict[str, Dim] = {}

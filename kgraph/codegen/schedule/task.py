@@ -62,6 +62,11 @@ class Task:
         return [self.root, *(self.body[name] for name in self.body.outputs if name != self.root.name)]
 
     @property
+    def contraction(self) -> Node:
+        """The first einsum of the body, which has one."""
+        return next(node for node in self.body if node.op == "einsum")
+
+    @property
     def inputs(self) -> list[str]:
         return [parameter.name for parameter in self.parameters[: -len(self.roots)]]
 
@@ -118,7 +123,7 @@ def generic(task: Task) -> Task:
     """
     if any(OPS[node.op].kind not in ("map", "contract") for node in task.body if node.op in OPS):
         return task
-    einsum = next(node for node in task.body if node.op == "einsum")
+    einsum = task.contraction
     terms, result = einsum.attrs["spec"].split("->")
     operands = task.body.arguments(einsum.name)
     fixed: dict[str, Dim] = {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kgraph.codegen.schedule.contraction import Contraction, Tile, contracting, contraction_of, reads_windows
+from kgraph.codegen.schedule.contraction import Contraction, Tile, contracting, reads_windows
 from kgraph.codegen.schedule.elementwise import elementwise
 from kgraph.codegen.schedule.kernel import Kernel, Parameter, Product
 from kgraph.codegen.schedule.reduction import reducing
@@ -40,7 +40,7 @@ class Variant:
 
 def variants(task: Task, found: Contraction, tile: Tile, static: Sequence[bool]) -> list[Variant]:
     """The kernels of a contraction, in order; only its own where something follows the sum."""
-    node, schedule, whole = contraction_of(task), found.kernel.schedule, found.kernel
+    node, schedule, whole = task.contraction, found.kernel.schedule, found.kernel
     if not isinstance(schedule, Product):
         return [Variant(whole, task.sizes)]
     alone = node is task.root and not task.placed and not reads_windows(task)

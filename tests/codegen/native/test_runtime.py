@@ -5,14 +5,14 @@ from __future__ import annotations
 from kgraph.codegen.native import parts
 from kgraph.codegen.native.pack import PACKERS
 from kgraph.codegen.native.parts import PARTS, part_of, source_digest
-from kgraph.codegen.native.runtime import need, need_tiles, runtime
+from kgraph.codegen.native.runtime import need, runtime
 from kgraph.codegen.native.tile import TILES
 
 PRODUCT = """
 import ctypes
 import numpy as np
 from kgraph.codegen.native.host import host, tile_shape
-from kgraph.codegen.native.runtime import need_tiles, runtime
+from kgraph.codegen.native.runtime import need, runtime
 from kgraph.codegen.native.tile import TILES
 
 def check(name, dtype, vectors):
@@ -20,7 +20,7 @@ def check(name, dtype, vectors):
     a, panel, out = np.ones((rows, 9), dtype), np.ones((9, columns), dtype), np.zeros((rows, columns), dtype)
     pointer, word = ctypes.c_void_p, ctypes.c_int64
     call = ctypes.CFUNCTYPE(None, pointer, word, word, pointer, word, word, pointer, word, word, word)
-    need_tiles(dtype)
+    need([name])
     right, target = (panel.ctypes.data, columns, 9), (out.ctypes.data, columns, rows, 0)
     call(runtime().symbols[name])(a.ctypes.data, 9, 1, *right, *target)
     return bool((out == 9).all())
@@ -31,8 +31,7 @@ print(all(check(name, *made_for) for name, made_for in TILES.items()), host().bi
 
 def test_the_runtime_is_loaded_once(native):
     assert runtime() is native
-    need(PACKERS)
-    need_tiles("float64")
+    need([*PACKERS, *TILES])
     pool, calls = {"kg_parallel", "kg_pool_reset", "kg_run"}, {"kg_take", "kg_swap", "kg_entry", "kg_python"}
     tables = {"kg_fit", "kg_fresh", "kg_begin", "kg_finish", "kg_epoch"}
     assert set(native.symbols) == {*TILES, *PACKERS, *pool, *calls, *tables}

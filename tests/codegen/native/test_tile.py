@@ -162,8 +162,8 @@ def assembly_for(cpu: Host, monkeypatch) -> str:
     monkeypatch.setattr(tile, "host", lambda: cpu)
     module = ir.Module("tiles")
     module.triple = triple
-    for dtype in ("float32", "float64"):
-        tile.emit_tiles(module, dtype)
+    for name in tile.TILES:
+        tile.emit_tile(module, name)
     return machine.emit_assembly(optimise.optimised([str(module)], machine, optimise.FULL, False))
 
 
