@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -320,3 +321,19 @@ def test_what_depends_on_the_batch_is_not_made_ahead_of_calls() -> None:
     t = np.tanh(b.numpy())
     wanted = 3 * t + (e + b.numpy()).sum(0) * (1 - t * t)
     np.testing.assert_allclose(kg.compile(slope, inputs=[kg.Input((2,))])(e), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_a_value_of_weights_that_is_a_result_is_read_by_others(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KGRAPH_CUDA", "emulate")
+    weight = kg.Variable(np.full((4, 4), 0.5, "float32"))
+
+    def call(x: Any) -> list[Any]:
+        square = kg.ops.matmul(weight, weight)
+        return [square, kg.ops.matmul(kg.ops.matmul(square, weight), x)]
+
+    f = kg.compile(call, inputs=[kg.Input(batch_shape=(4, 4))], target=target)
+    for number in (0.5, 1.0):
+        weight.assign(np.full((4, 4), number))
+        square, product = f(np.eye(4, dtype="float32"))
+        assert (square == 4 * number**2).all() and (product == 16 * number**3).all()

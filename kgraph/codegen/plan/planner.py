@@ -28,15 +28,16 @@ from kgraph.graph.op import OPS
 from kgraph.graph.sizes import substitute
 from kgraph.graph.types import HALF, UNSIGNED, TensorType, numpy_dtype
 
+ADDING_UP = ("reduce", "cumulate", "scatter")  # kinds of ops that halves have no room for
+
 
 def plan(graph: Graph, tile: Tile | None, threads: int = 1) -> Plan:
     """The plan of a fused graph. tile: how large the target's tiles are, None where it packs none.
 
     threads: for how many; that decides how fast results are computed, and never a bit of them.
-    DTypeError: a value is of half precision, which kernels with such tiles do not take.
+    DTypeError: a value is of half precision where kernels with such tiles, or an op that adds up, cannot take it.
     """
-    if tile is not None:
-        _check_dtypes(graph)
+    _check_halves(graph, tile is not None)
     graph, copies = with_results_of_their_own(graph)
     made = Plan(graph)
     if tile is not None:
@@ -119,8 +120,7 @@ class _Planner:
             inherits = inherits and not has_open_sizes(node)
             inherits = inherits and not _is_loop(node)
             inherits = inherits and not any(lookups(graph, node))  # indices are checked in each call, before reading
-            if not isinstance(node.type, TensorType):
-                inherits = inherits and not any(name in self.places for name in stored_by(graph, node))
+            inherits = inherits and not any(name in self.places for name in stored_by(graph, node))  # filled by calls
             if (node.op in ("param", "const") and node.name not in graph.updates) or inherits:
                 static.add(node.name)
 
@@ -377,11 +377,15 @@ def _is_loop(node: Node) -> bool:
     return node.op in OPS and OPS[node.op].kind == "loop"
 
 
-def _check_dtypes(graph: Graph) -> None:
+def _check_halves(graph: Graph, has_tiles: bool) -> None:
     for node in graph:
-        if isinstance(node.type, TensorType) and node.tensor.dtype in HALF:
+        if node.body is not None:
+            _check_halves(node.body, has_tiles)
+        if not isinstance(node.type, TensorType) or node.tensor.dtype not in HALF:
+            continue
+        if has_tiles:
             raise DTypeError(
                 f"{node.name} is {node.tensor}: the CPU's kernels take float32 and float64; cast it to one"
             )
-        if node.body is not None:
-            _check_dtypes(node.body)
+        if node.op in OPS and OPS[node.op].kind in ADDING_UP:
+            raise DTypeError(f"{node.name} is {node.tensor}: kernels add up in float32 and float64; cast it to one")
