@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, DTypeError, RangeError, ShapeError
-from kgraph.graph.types import TensorType, numpy_dtype
+from kgraph.graph.types import TensorType, is_floating, numpy_dtype
 
 
 def as_input(name: str, kind: TensorType, value: Any) -> np.ndarray:
@@ -38,11 +38,12 @@ def _converted(name: str, kind: TensorType, array: np.ndarray, wanted: np.dtype)
     """The array in the wanted dtype; DTypeError or RangeError where numbers would become others."""
     if array.dtype == wanted:
         return array
-    if array.dtype.kind == "c" or (array.dtype.kind == "f" and wanted.kind in "iub"):
-        whole = array.dtype.kind == "f" and wanted.kind in "iu" and bool(np.all(np.mod(array, 1) == 0))
+    has_fractions = is_floating(array.dtype)
+    if array.dtype.kind == "c" or (has_fractions and wanted.kind in "iub"):
+        whole = has_fractions and wanted.kind in "iu" and bool(np.all(np.mod(array, 1) == 0))
         if not whole:
             raise DTypeError(f"input {name!r} wants {kind}, and {array.dtype} values would lose their fractions")
-    if wanted.kind in "iu" and array.dtype.kind in "iuf" and array.size:
+    if wanted.kind in "iu" and (has_fractions or array.dtype.kind in "iu") and array.size:
         low, high = np.iinfo(wanted).min, np.iinfo(wanted).max
         if array.min().item() < low or array.max().item() > high:  # Python compares them exactly, numpy rounds `high`
             raise RangeError(f"input {name!r} wants {kind}, and got values from {array.min()} to {array.max()}")

@@ -11,7 +11,7 @@ import numpy as np
 from kgraph.gradients.autodiff import gradients, pullback
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.sizes import N, Shape, Size
-from kgraph.graph.types import TensorType
+from kgraph.graph.types import TensorType, is_floating
 from kgraph.tracing.trace import as_symbol, reference, splice
 
 Step = Callable[[Graph], Graph]
@@ -112,8 +112,8 @@ def _held(graph: Graph, variable: Any) -> None:
 
 def target_kind(output: TensorType, shape: Shape, dtype: Any) -> TensorType:
     """The type of a target of this shape without the batch: sizes that the output leaves open stay open."""
-    kind = np.dtype(dtype).kind
-    name = output.dtype if kind == "f" else "int32" if kind in "iu" else np.dtype(dtype).name
+    given = np.dtype(dtype)
+    name = output.dtype if is_floating(given) else "int32" if given.kind in "iu" else given.name
     return TensorType(_opened(output, (output.shape[0] if output.shape else N, *shape)), name)
 
 

@@ -11,7 +11,7 @@ from kgraph.errors import ShapeError
 from kgraph.graph.ir import GRADIENTS, Graph, Node
 from kgraph.graph.op import OPS
 from kgraph.graph.sizes import Size, resolve, shown
-from kgraph.graph.types import TensorType, numpy_dtype
+from kgraph.graph.types import TensorType, is_floating, numpy_dtype
 
 EXPAND: list[Callable[[Graph], Graph]] = []  # computes the gradients that a graph asks for; autodiff puts it here
 
@@ -53,7 +53,8 @@ def bind_sizes(
     for a, b, name in graph.assumed:
         if resolve(a, sizes) != resolve(b, sizes):
             error = ShapeError(f"{name}: {a} is {resolve(a, sizes)} and {b} is {resolve(b, sizes)}; they must be equal")
-            error.add_note(f"  from {graph[name].origin}" if name in graph else "")
+            if name in graph and graph[name].origin:
+                error.add_note(f"  from {graph[name].origin}")
             raise error
     return sizes
 
@@ -91,7 +92,7 @@ def _value(node: Node, arguments: list[Any], sizes: dict[str, int], dtype: str |
     attrs = {key: resolve(value, sizes) for key, value in node.attrs.items()}
     kind = numpy_dtype(node.tensor.dtype)
     result = np.asarray(OPS[node.op].numpy(*arguments, **attrs))
-    return _wide(result.astype(kind, copy=False) if dtype is None or kind.kind != "f" else result, dtype)
+    return _wide(result.astype(kind, copy=False) if dtype is None or not is_floating(kind) else result, dtype)
 
 
 def _loop(node: Node, arguments: list[Any], sizes: dict[str, int], dtype: str | None) -> list[Any]:
@@ -122,4 +123,4 @@ def _call(node: Node, arguments: list[Any], sizes: dict[str, int], dtype: str | 
 
 
 def _wide(value: np.ndarray, dtype: str | None) -> np.ndarray:
-    return value.astype(dtype) if dtype is not None and value.dtype.kind == "f" else value
+    return value.astype(dtype) if dtype is not None and is_floating(value.dtype) else value

@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from kgraph.graph.types import is_floating
+
 Graph: TypeAlias = Any  # of kgraph.ir, which prints itself by this module
 Node: TypeAlias = Any
 
@@ -61,7 +63,7 @@ def value_text(value: Any) -> str:
     """A constant or attribute as a reader wants it: numbers in full, arrays by type and first elements."""
     if isinstance(value, (np.ndarray, np.generic)):
         if value.ndim == 0:
-            return f"{value.item():g}" if value.dtype.kind == "f" else str(value.item())
+            return f"{value.item():g}" if is_floating(value.dtype) else str(value.item())
         head = ", ".join(f"{x:g}" for x in value.reshape(-1)[:3].tolist())
         return f"[{head}{', ...' if value.size > 3 else ''}]"
     return repr(value)

@@ -57,6 +57,11 @@ def is_float(dtype: str) -> bool:
     return dtype in FLOATS or dtype == "float"
 
 
+def is_floating(dtype: np.dtype) -> bool:
+    """Whether numpy's dtype is a floating type; of bfloat16, numpy itself does not know that."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
 def numpy_dtype(dtype: str) -> np.dtype:
     """numpy's dtype of this name; bfloat16 needs the package ml_dtypes."""
     if dtype != "bfloat16":
@@ -66,6 +71,12 @@ def numpy_dtype(dtype: str) -> np.dtype:
     except ImportError as error:
         raise MissingExtraError("bfloat16 arrays need ml_dtypes: pip install kgraph[half]") from error
     return np.dtype(ml_dtypes.bfloat16)
+
+
+def float_limits(dtype: str) -> tuple[float, float]:
+    """The smallest and the largest finite number of a floating dtype."""
+    largest = 3.3895313892515355e38 if dtype == "bfloat16" else float(np.finfo(dtype).max)
+    return -largest, largest
 
 
 def memory_dtype(dtype: str) -> str:

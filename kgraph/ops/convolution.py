@@ -21,6 +21,7 @@ from kgraph.ops.contract import einsum
 from kgraph.ops.joining import stack
 from kgraph.ops.move import flip, pad, reshape, shape_of, slice_, transpose
 from kgraph.ops.reduce import sum_row
+from kgraph.ops.tensors import narrowed, roomy
 from kgraph.ops.windows import kind_of, tap_of, taps, window_counts, windows
 from kgraph.tracing.trace import Symbol, function, primitive
 
@@ -105,7 +106,7 @@ def opened(
     kind = kind_of(x)
     counts = window_counts(kind.shape[1:-1], widths, strides, dilations)
     if depth == 1 and len(taps(widths)) <= (MOST_TAPS if groups > 1 else FEW_TAPS):
-        return _by_taps(x, w, kind, counts, strides, dilations, groups)
+        return narrowed(_by_taps(roomy(x), roomy(w), kind, counts, strides, dilations, groups), x)
     if all(width == 1 for width in widths):
         x = slice_(
             x, starts=(0,) * len(kind.shape), sizes=(kind.shape[0], *counts, kind.shape[-1]), steps=(1, *strides, 1)
@@ -197,9 +198,10 @@ def _of_kernel(
     kind, counts = kind_of(x), shape_of(g)[1:-1]
     if depth == 1 and groups > 1 and filters == groups:
         axes = tuple(range(len(counts) + 1))
-        parts = [multiply(tap_of(x, kind, tap, counts, strides, dilations), g) for tap in taps(widths)]
+        wide, grown = roomy(x), roomy(g)
+        parts = [multiply(tap_of(wide, kind, tap, counts, strides, dilations), grown) for tap in taps(widths)]
         sums = [sum_row(part, axes=axes, keepdims=False) for part in parts]
-        return reshape(stack(sums, axis=0), shape=shape)
+        return narrowed(reshape(stack(sums, axis=0), shape=shape), x)
     places, inside = LETTERS[: len(widths)], LETTERS[3 : 3 + len(widths)]
     x = windows(x, widths=widths, strides=strides, dilations=dilations)
     if groups == 1:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.graph.op import FUNCTIONS, OPS
 from kgraph.graph.sizes import Dim, Size, shown
+from kgraph.graph.types import float_limits
 from kgraph.ops.arithmetic import absolute, maximum, minimum, multiply, relu, subtract, where
 from kgraph.ops.axes import axis_of
 from kgraph.ops.compare import greater, greater_equal, less, less_equal
@@ -248,7 +247,7 @@ def dot_product_attention(
     if mask is not None or is_causal:
         seen = _causal(query, key) if is_causal else FUNCTIONS["cast"](mask, "bool")
         seen = FUNCTIONS["logical_and"](seen, mask) if is_causal and mask is not None else seen
-        logits = where(seen, logits, 0.7 * float(np.finfo(np.float32).min))
+        logits = where(seen, logits, 0.7 * float_limits(dtype_of(logits))[0])
     return FUNCTIONS["einsum"]("bnts,bsnh->btnh", softmax(logits, 3), value)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from kgraph.errors import ArgumentError
 from kgraph.graph.op import FUNCTIONS
-from kgraph.graph.types import SIGNED, UNSIGNED, is_float, numpy_dtype, promote, standard_dtype
+from kgraph.graph.types import SIGNED, UNSIGNED, float_limits, is_float, numpy_dtype, promote, standard_dtype
 from kgraph.ops import arithmetic, compare
 from kgraph.ops.arithmetic import (
     absolute,
@@ -248,17 +248,10 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
     x = tensor(x)
     if not is_float(dtype_of(x)):
         return x
-    limits = _float_limits(dtype_of(x))
+    limits = float_limits(dtype_of(x))
     x = where(isnan(x), nan, x)
     x = where(equal(x, math.inf), limits[1] if posinf is None else posinf, x)
     return where(equal(x, -math.inf), limits[0] if neginf is None else neginf, x)
-
-
-def _float_limits(dtype: str) -> tuple[float, float]:
-    if dtype == "bfloat16":
-        return -3.3895313892515355e38, 3.3895313892515355e38
-    found = np.finfo(numpy_dtype(dtype))
-    return float(found.min), float(found.max)
 
 
 # dtypes --------------------------------------------------------------------------------------------------------------
@@ -273,7 +266,7 @@ def saturate_cast(x: Any, dtype: Any) -> Any:
     if name in SIGNED + UNSIGNED:
         low, high = (int(end) for end in (np.iinfo(name).min, np.iinfo(name).max))
     else:
-        low, high = _float_limits(name)  # type: ignore[assignment]
+        low, high = float_limits(name)  # type: ignore[assignment]
     have = dtype_of(x)
     if is_float(have):
         kind = numpy_dtype(have)

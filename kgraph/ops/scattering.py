@@ -9,7 +9,7 @@ import numpy as np
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.graph.op import FUNCTIONS, Op
 from kgraph.graph.sizes import Shape, Size, product, shown, unify
-from kgraph.graph.types import TensorType, promote, standard_dtype
+from kgraph.graph.types import TensorType, is_floating, numpy_dtype, promote, standard_dtype
 from kgraph.ops.arithmetic import add, cast, multiply, where
 from kgraph.ops.compare import equal
 from kgraph.ops.creating import zeros
@@ -174,8 +174,8 @@ def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, so
     rank = len(shape_of(data))
     ids = reshape(segment_ids, (1, *shape_of(segment_ids), *(1,) * (rank - 1)))
     same = equal(ids, iota(shape=(count, *(1,) * rank), axis=0, dtype="int32"))
-    kind = np.dtype(standard_dtype(data.dtype if hasattr(data, "dtype") else np.asarray(data).dtype))
-    least = -np.inf if kind.kind == "f" else False if kind.kind == "b" else int(np.iinfo(kind).min)
+    kind = numpy_dtype(standard_dtype(data.dtype if hasattr(data, "dtype") else np.asarray(data).dtype))
+    least = -np.inf if is_floating(kind) else False if kind.kind == "b" else int(np.iinfo(kind).min)
     return FUNCTIONS["max"](where(same, expand_dims(data, 0), least), axis=1)
 
 

@@ -11,7 +11,7 @@ from kgraph import config, tree
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.graph.op import FUNCTIONS
 from kgraph.graph.sizes import Size, shown
-from kgraph.graph.types import numpy_dtype
+from kgraph.graph.types import is_floating, numpy_dtype
 from kgraph.ops import statistics
 from kgraph.ops.arithmetic import (
     absolute,
@@ -183,7 +183,7 @@ def psnr(x1: Any, x2: Any, max_val: Any) -> Any:
 def segment_min(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
     """The least of the slices of data, along axis 0, with the same id; the largest number where there are none."""
     kind = numpy_dtype(dtype_of(data))
-    most = np.inf if kind.kind == "f" else True if kind.kind == "b" else int(np.iinfo(kind).max)
+    most = np.inf if is_floating(kind) else True if kind.kind == "b" else int(np.iinfo(kind).max)
     return _of_segments(statistics.min, most, data, segment_ids, num_segments)
 
 

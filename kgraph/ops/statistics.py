@@ -13,7 +13,6 @@ from typing import Any
 from kgraph.errors import ArgumentError
 from kgraph.graph.op import FUNCTIONS
 from kgraph.graph.sizes import product
-from kgraph.graph.types import HALF
 from kgraph.ops import reduce
 from kgraph.ops.arithmetic import (
     absolute,
@@ -33,7 +32,7 @@ from kgraph.ops.compare import isfinite, not_equal
 from kgraph.ops.creating import dtype_of
 from kgraph.ops.move import shape_of
 from kgraph.ops.shapes import ravel, reshape
-from kgraph.ops.tensors import composed, floating, tensor
+from kgraph.ops.tensors import composed, floating, narrowed, roomy, tensor
 from kgraph.ops.transcendental import exp, log, power, sqrt
 
 _WIDER = {"bool": "int32", "int8": "int32", "int16": "int32", "uint8": "uint32", "uint16": "uint32"}
@@ -141,7 +140,7 @@ def count_of(x: Any, axis: Any) -> Any:
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean along axes; of integers, in `config.floatx()`."""
     x = floating(x)
-    return _narrow(_mean(_roomy(x), axis, keepdims), x)
+    return narrowed(_mean(roomy(x), axis, keepdims), x)
 
 
 def _mean(x: Any, axis: Any, keepdims: bool) -> Any:
@@ -152,21 +151,11 @@ def _mean(x: Any, axis: Any, keepdims: bool) -> Any:
     return divide(total, float(count))
 
 
-def _roomy(x: Any) -> Any:
-    """Halves in float32: neither the sum of many nor their number has room in 16 bits."""
-    return x if is_pattern(x) or dtype_of(x) not in HALF else cast(x, "float32")
-
-
-def _narrow(value: Any, x: Any) -> Any:
-    """What was computed of `_roomy(x)`, in x's dtype."""
-    return value if is_pattern(x) or dtype_of(value) == dtype_of(x) else cast(value, dtype_of(x))
-
-
 @composed
 def var(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean square distance from the mean, along axes."""
     x = floating(x)
-    return _narrow(_var(_roomy(x), axis, keepdims), x)
+    return narrowed(_var(roomy(x), axis, keepdims), x)
 
 
 def _var(x: Any, axis: Any, keepdims: bool) -> Any:
@@ -178,17 +167,17 @@ def _var(x: Any, axis: Any, keepdims: bool) -> Any:
 def std(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The root of the variance along axes."""
     x = floating(x)
-    return _narrow(sqrt(_var(_roomy(x), axis, keepdims)), x)
+    return narrowed(sqrt(_var(roomy(x), axis, keepdims)), x)
 
 
 @composed
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> tuple[Any, Any]:
     """Mean and variance along axes. synchronized means nothing here, with one device."""
     x = floating(x)
-    wide = _roomy(x)
+    wide = roomy(x)
     centre = _mean(wide, axes, keepdims=True)
     spread = _mean(square(subtract(wide, centre)), axes, keepdims)
-    return _narrow(centre if keepdims else _mean(wide, axes, False), x), _narrow(spread, x)
+    return narrowed(centre if keepdims else _mean(wide, axes, False), x), narrowed(spread, x)
 
 
 @composed

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.graph.types import is_float, numpy_dtype, promote
+from kgraph.graph.types import HALF, is_float, numpy_dtype, promote
 from kgraph.ops.arithmetic import cast
 from kgraph.ops.axes import is_pattern
 from kgraph.ops.creating import dtype_of
@@ -31,6 +31,16 @@ def floating(x: Any) -> Any:
     x = tensor(x)
     dtype = dtype_of(x)
     return x if is_float(dtype) else cast(x, promote(dtype, "float"))
+
+
+def roomy(x: Any) -> Any:
+    """x, and halves as float32: what is added up of many of them has no room in 16 bits."""
+    return x if is_pattern(x) or dtype_of(x) not in HALF else cast(x, "float32")
+
+
+def narrowed(value: Any, x: Any) -> Any:
+    """What was computed of `roomy(x)`, in x's dtype."""
+    return value if is_pattern(x) or dtype_of(value) == dtype_of(x) else cast(value, dtype_of(x))
 
 
 def composed(call: Callable[..., Any]) -> Callable[..., Any]:

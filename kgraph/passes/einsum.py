@@ -12,6 +12,7 @@ from kgraph.graph.op import OPS
 from kgraph.graph.sizes import Dim
 from kgraph.ops.contract import einsum, parts_of, sizes_of
 from kgraph.ops.move import broadcast_to, diagonal, reshape, transpose
+from kgraph.ops.tensors import narrowed, roomy
 from kgraph.passes.rewrite import row, stand_in, substitute
 from kgraph.tracing.trace import Symbol, as_symbol, reference
 
@@ -136,8 +137,10 @@ def canonical(graph: Graph, node: Node) -> Symbol:
     operands = [_operand(graph, *one) for one in zip(names, views, inputs, strict=True)]
     operands = [_undoubled(operand) for operand in operands]
     wanted = "".join(label for label in output if sizes[label] != 1)
+    if len(operands) > 2 or any(_lone_axes(operand, operands, wanted) for operand in operands):
+        operands = [Operand(roomy(operand.value), operand.labels) for operand in operands]  # for what is made between
     operands = [_summed(operand, operands, wanted) for operand in operands]
-    return _of_shape(_contracted(operands, wanted, sizes), node.tensor.shape)
+    return narrowed(_of_shape(_contracted(operands, wanted, sizes), node.tensor.shape), reference(graph, node.name))
 
 
 def _covered(views: list[View], graph: Graph, names: list[str], inputs: list[str], sizes: dict[str, Dim]) -> list[View]:
@@ -175,13 +178,18 @@ def _undoubled(operand: Operand) -> Operand:
     return Operand(value, labels)
 
 
-def _summed(operand: Operand, operands: Sequence[Operand], wanted: str) -> Operand:
-    """The operand summed over labels that neither the result nor another operand has."""
+def _lone_axes(operand: Operand, operands: Sequence[Operand], wanted: str) -> tuple[int, ...]:
+    """The axes of an operand whose labels neither the result nor another operand has."""
     elsewhere = wanted + "".join(other.labels for other in operands if other is not operand)
-    lone = tuple(axis for axis, label in enumerate(operand.labels) if label not in elsewhere)
+    return tuple(axis for axis, label in enumerate(operand.labels) if label not in elsewhere)
+
+
+def _summed(operand: Operand, operands: Sequence[Operand], wanted: str) -> Operand:
+    """The operand summed over these."""
+    lone = _lone_axes(operand, operands, wanted)
     if not lone:
         return operand
-    labels = "".join(label for label in operand.labels if label in elsewhere)
+    labels = "".join(label for axis, label in enumerate(operand.labels) if axis not in lone)
     return Operand(total(operand.value, axes=lone, keepdims=False), labels)
 
 
@@ -226,7 +234,8 @@ def pair(one: Operand, other: Operand, wanted: str) -> Symbol:
         return multiply(_stretched(one, wanted), _stretched(other, wanted))
     if one.labels == other.labels and _in_order(wanted, one.labels):
         summed = tuple(axis for axis, label in enumerate(one.labels) if label not in wanted)
-        return total(multiply(one.value, other.value), axes=summed, keepdims=False)
+        products = multiply(roomy(one.value), roomy(other.value))
+        return narrowed(total(products, axes=summed, keepdims=False), one.value)
     leader = next((label for label in wanted if (label in one.labels) != (label in other.labels)), "")
     if leader in other.labels and leader not in one.labels:
         one, other = other, one

@@ -10,7 +10,7 @@ import numpy as np
 from kgraph.graph.ir import Graph
 from kgraph.graph.types import SIGNED, UNSIGNED, TensorType, is_float, numpy_dtype
 from kgraph.ops.move import broadcast_to, concatenate, flip, pad, reshape, slice_, transpose
-from kgraph.passes.rewrite import Rule, again, number_of, one_of, rewrite, row
+from kgraph.passes.rewrite import again, number_of, one_of, rewrite, row, rule
 from kgraph.tracing.trace import Symbol
 
 absolute, cast, negative, reciprocal, rsqrt, sqrt, square, stop_gradient, where, power = map(
@@ -31,12 +31,7 @@ def simplify(graph: Graph) -> Graph:
 
 def simplify_all(graph: Graph) -> Graph:
     """The same, and without stop_gradient, which means nothing once the gradients are there."""
-    return rewrite(graph, (*RULES, Rule("stop_gradient", lambda x: stop_gradient(x), lambda x: x, shared=True)))
-
-
-def rule(name: str, match: Any, make: Any, unless: Any = None) -> Rule:
-    """A rule whose inner values may have other readers: those lose nothing by it."""
-    return Rule(name, match, make, unless, shared=True) if unless else Rule(name, match, make, shared=True)
+    return rewrite(graph, (*RULES, rule("stop_gradient", lambda x: stop_gradient(x), lambda x: x)))
 
 
 # reasons to leave a place alone ----------------------------------------------------------------------------------
@@ -53,13 +48,20 @@ def not_floats(x: Symbol) -> Any:
 def not_a_power_of_two(c: Symbol) -> Any:
     value = number_of(c)
     exact = isinstance(value, float) and math.isfinite(value) and abs(math.frexp(value)[0]) == 0.5
-    return not (exact and 2.0**-100 < abs(value) < 2.0**100) and "the reciprocal is rounded"
+    most = _most(c.type.dtype)
+    return not (exact and 1 / most < abs(value) < most) and "the reciprocal is rounded"
 
 
 def not_numbers(c: Symbol, d: Symbol) -> Any:
     if number_of(c) is None or number_of(d) is None or not is_float(c.type.dtype):
         return "these are no two numbers"
-    return not 1e-30 < abs(number_of(c) * number_of(d)) < 1e30 and "their product is too large or too small"
+    most = _most(c.type.dtype)
+    return not 1 / most < abs(number_of(c) * number_of(d)) < most and "their product is too large or too small"
+
+
+def _most(dtype: str) -> float:
+    """A power of two that the dtype holds, its reciprocal too, with all digits."""
+    return 2.0**14 if dtype == "float16" else 2.0**100
 
 
 def not_wide_enough(x: Symbol, between: str) -> Any:

@@ -15,6 +15,7 @@ from string import ascii_letters
 
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.sizes import Dim
+from kgraph.graph.types import HALF
 from kgraph.ops.contract import parts_of
 from kgraph.ops.gather import take
 from kgraph.passes.align import turn
@@ -58,7 +59,7 @@ class RowsProduct:
 def rows_product(graph: Graph, node: Node) -> RowsProduct | None:
     """A product of rows of a weight, if this node is one."""
     names = graph.arguments(node.name)
-    if node.op != "einsum" or len(names) != 2:
+    if node.op != "einsum" or len(names) != 2 or node.tensor.dtype in HALF:
         return None
     inputs, output = parts_of(node.attrs["spec"])
     place = next(letter for letter in ascii_letters if letter not in "".join(inputs))

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgraph import config, tree
 from kgraph.errors import ArgumentError, DTypeError, ShapeError
-from kgraph.graph.types import numpy_dtype
+from kgraph.graph.types import is_floating, numpy_dtype
 
 BATCH_SIZE = 32
 _END = object()
@@ -52,7 +52,7 @@ def as_tensor(value: Any, what: str = "x") -> np.ndarray:
         array = np.asarray(value)
     except ValueError as error:
         raise ShapeError(f"{what} is no array: {error}; rows of different lengths want utils.pad_sequences") from None
-    if array.dtype.kind == "f":
+    if is_floating(array.dtype):
         return np.ascontiguousarray(array, numpy_dtype(config.floatx())).reshape(array.shape)
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
         if array.size and not -(2**31) <= array.min() <= array.max() < 2**31:

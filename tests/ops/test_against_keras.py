@@ -12,6 +12,7 @@ from agreement import traced
 
 from kgraph import ops
 from kgraph.errors import ArgumentError, ShapeError
+from kgraph.graph.types import numpy_dtype
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(3, 4, 5)).astype(np.float32)
@@ -199,6 +200,14 @@ def test_cross_entropies_refuse_other_shapes() -> None:
         ops.categorical_crossentropy(X[..., :4], X)
     with pytest.raises(ShapeError, match="an axis less"):
         ops.sparse_categorical_crossentropy(J[0], X)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_attention_whose_keys_are_all_hidden_is_their_mean(dtype: str) -> None:
+    x = np.zeros((1, 2, 1, 3), numpy_dtype(dtype))
+    values = np.arange(6).reshape(x.shape).astype(x.dtype)
+    found = ops.dot_product_attention(x, x, values, mask=np.zeros((1, 1, 2, 2), bool))
+    np.testing.assert_array_equal(found.astype("float32")[0, :, 0], [[1.5, 2.5, 3.5]] * 2)
 
 
 def test_axes_outside_and_named_twice() -> None:

@@ -168,6 +168,7 @@ class _Cuda:
 
     def _shared(self, shape: Any, dtype: Any, alignment: int = 0, name: str = "") -> Array:
         assert name, "a shared array has to be assigned to a name of its own"
+        assert isinstance(dtype, (Integer, type)), f"{name}: a shared array of {dtype}, which is no dtype"
         if name not in self._launch.arrays:
             self._launch.arrays[name] = SeenArray(
                 name, *_poisoned(shape, dtype), dtype, self._launch, may_write=self._launch.is_before

@@ -82,6 +82,46 @@ def test_sums_have_room() -> None:
     assert (total == 1800).all() and (running[:, -1] == 1800).all()
 
 
+WIDE = {  # a value that 16 bits have no room for on the way, and what comes out
+    "elementwise sum": (lambda a, b: ops.einsum("ab,ab->a", a, b), [[[300, 300]], [[300, -300]]], [0]),
+    "whole sum": (lambda a, b: ops.einsum("ab,ba->", a, b), [[[300, 300]], [[300], [-300]]], 0),
+    "lone axis": (lambda a, b: ops.einsum("ab,cd->ad", a, b), [[[2**-7] * 2], [[40000.0]] * 2], [[1250]]),
+    "three": (lambda a, b, c: ops.einsum("ab,bc,cd->ad", a, b, c), [[[512]], [[512]], [[2**-9]]], [[512]]),
+    "depthwise": (lambda x, w: ops.depthwise_conv(x, w), [[[[[300], [300]]]], [[[[300]], [[-300]]]]], [[[[0]]]]),
+    "factors": (lambda x: x * 256.0 * 256.0, [[0.5]], [32768]),
+    "small factors": (lambda x: x * 2.0**-13 * 2.0**-13, [[32768]], [2**-11]),
+    "small divisor": (lambda x: x / 2.0**-20, [[2**-24]], [2**-4]),
+}
+
+
+@pytest.mark.parametrize("target", ["cuda", "cpu"])
+@pytest.mark.parametrize("name", WIDE)
+def test_what_is_made_on_the_way_has_room(name: str, target: str) -> None:
+    call, given, wanted = WIDE[name]
+    arrays = [np.array(one, "float16") for one in given]
+    inputs = [kg.Input(batch_shape=one.shape, dtype="float16") for one in arrays]
+    np.testing.assert_array_equal(kg.compile(call, inputs=inputs, target=target)(*arrays), wanted)
+
+
+@NEEDS_COMPILER
+def test_sums_that_passes_make_compile() -> None:
+    inputs = [kg.Input(batch_shape=(64, 64), dtype="float16") for _ in range(2)]
+    f = kg.compile(lambda a, b: ops.einsum("ab,ba->", a, b), inputs=inputs, target="cuda", lower_only=True)
+    assert "shared.array" in f.source and ".entry kernel" in f.ptx()
+
+
+def test_bfloat16_is_known_for_a_float() -> None:
+    numbers = np.array([[1.5, 2.5]], numpy_dtype("bfloat16"))
+    with pytest.raises(DTypeError, match="fractions"):
+        kg.compile(lambda x: x + 1, inputs=[kg.Input((2,), dtype="int32")])(numbers)
+    for call in (ops.segment_max, ops.segment_min):
+        found = call(numbers[0], np.zeros(2, np.int32), 2)
+        assert found.dtype == numbers.dtype and np.isinf(found[1].astype("float32"))
+    model = kg.Sequential([kg.Input((2,)), kg.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(numbers, numbers[:, :1], verbose=0)
+
+
 def test_the_cpu_refuses_them_in_kernels_by_name() -> None:
     graph = fuse(trace(lambda x: ops.cast(ops.cast(x, "float16"), "float32"), TensorType((N,))))
     CudaProgram(graph, lower_only=True)
