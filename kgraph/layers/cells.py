@@ -7,6 +7,7 @@ from typing import Any
 
 from kgraph import activations, constraints, initializers, ops, random, regularizers, tree
 from kgraph.errors import ArgumentError
+from kgraph.layers.arguments import signature_of
 from kgraph.layers.core import positive, weight
 from kgraph.layers.layer import Layer
 from kgraph.layers.nested import deserialize, serialize
@@ -277,9 +278,9 @@ def first_state(cell: Any, batch: Any, dtype: Any) -> Any:
 
 def step_of(cell: Any, inputs: Any, state: Any, training: Any) -> Any:
     """What a cell gives for one step, and its new state, in a nest like that of the old one."""
-    run = cell.call if isinstance(cell, Layer) else cell
-    takes = "training" in run.__code__.co_varnames if hasattr(run, "__code__") else False
+    run = cell.call if isinstance(cell, Layer) or not callable(cell) else cell
     given = list(state) if isinstance(state, (list, tuple)) else [state]
-    output, new = run(inputs, given, training=training) if takes else run(inputs, given)
+    options = {"training": training} if "training" in signature_of(run).parameters else {}
+    output, new = run(inputs, given, **options)
     new = list(new) if isinstance(new, (list, tuple)) else [new]
     return output, new if isinstance(state, (list, tuple)) else new[0]

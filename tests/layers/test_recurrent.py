@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 import jax
@@ -212,3 +213,50 @@ def test_cells_in_a_stack_may_have_one_state_each_and_hand_it_back_in_a_list():
     output, first, second = kg.Model(i, stack(i)).predict(sequences, verbose=0)
     assert (output.shape, first.shape, second.shape) == ((2, 6), (2, 3), (2, 6))
     np.testing.assert_array_equal(output, second)
+
+
+def decorated(call: Any) -> Any:
+    """The same function, behind one that takes anything."""
+
+    @wraps(call)
+    def inside(*args: Any, **options: Any) -> Any:
+        return call(*args, **options)
+
+    return inside
+
+
+class Plus:
+    """A cell that is no layer, and adds the inputs up."""
+
+    state_size = 5
+
+    def call(self, inputs: Any, states: Any) -> Any:
+        training = inputs + states[0]  # a name of its own, not an argument
+        return training, [training]
+
+
+class Told(Plus):
+    """One that gives zeros while training."""
+
+    @decorated
+    def call(self, inputs: Any, states: Any, training: Any = None) -> Any:
+        h = (inputs + states[0]) * (0.0 if training else 1.0)
+        return h, [h]
+
+
+class Called(Plus):
+    """One that is called itself."""
+
+    def __call__(self, inputs: Any, states: Any, training: Any = None) -> Any:
+        return Told.call(self, inputs, states, training=training)
+
+
+def test_a_cell_with_a_variable_named_training_is_not_told_of_it() -> None:
+    np.testing.assert_allclose(kg.layers.RNN(Plus())(X, training=True), X.sum(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [Told, Called])
+def test_a_cell_that_takes_training_is_told_of_it_behind_a_decorator_too(kind: Any) -> None:
+    layer = kg.layers.RNN(kind())
+    np.testing.assert_allclose(layer(X), X.sum(1), rtol=1e-5)
+    np.testing.assert_array_equal(layer(X, training=True), np.zeros((3, 5)))
