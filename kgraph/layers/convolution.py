@@ -125,11 +125,15 @@ class TransposedConvolution(Convolution):
     def __init__(
         self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", output_padding: Any = None,
         data_format: str | None = None, dilation_rate: Any = 1, activation: Any = None, use_bias: bool = True,
-        **options: Any,
+        kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
+        bias_regularizer: Any = None, activity_regularizer: Any = None, kernel_constraint: Any = None,
+        bias_constraint: Any = None, **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(
-            filters, kernel_size, strides, padding, data_format, dilation_rate, 1, activation, use_bias, **options
-        )
+            filters, kernel_size, strides, padding, data_format, dilation_rate, 1, activation, use_bias,
+            kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
+            kernel_constraint, bias_constraint, **options,
+        )  # fmt: skip
         self.output_padding = (
             None if output_padding is None else several(output_padding, self.rank, "output_padding", 0)
         )
@@ -157,9 +161,25 @@ class Conv2DTranspose(TransposedConvolution):
 
 
 class Conv3DTranspose(TransposedConvolution):
-    """A transposed convolution of (batch, planes, rows, columns, channels)."""
+    """A transposed convolution of (batch, planes, rows, columns, channels).
+
+    As in Keras, data_format stands before output_padding here.
+    """
 
     rank = 3
+
+    def __init__(
+        self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", data_format: str | None = None,
+        output_padding: Any = None, dilation_rate: Any = 1, activation: Any = None, use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
+        bias_regularizer: Any = None, activity_regularizer: Any = None, kernel_constraint: Any = None,
+        bias_constraint: Any = None, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias,
+            kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
+            kernel_constraint, bias_constraint, **options,
+        )  # fmt: skip
 
 
 class Depthwise(Windowed):
