@@ -129,7 +129,13 @@ class Cell(Layer):
 
 
 class SimpleRNNCell(Cell):
-    """h = activation(x @ kernel + bias + h @ recurrent_kernel)."""
+    """One step: h = activation(x @ kernel + bias + h @ recurrent_kernel).
+
+    Inputs (batch, features) and a state (batch, units) give an output (batch, units), which is the new state. units is
+    a whole number above 0; activation is tanh by default. Weights: kernel (features, units), recurrent_kernel (units,
+    units), and with use_bias, as by default, bias (units,). dropout and recurrent_dropout, 0 by default, are shares of
+    the inputs and of the state that are set to 0 while training.
+    """
 
     def call(self, sequence: Any, states: Any, training: bool = False) -> Any:
         before = states[0] if isinstance(states, (list, tuple)) else states
@@ -140,10 +146,13 @@ class SimpleRNNCell(Cell):
 
 
 class GRUCell(Cell):
-    """A gated recurrent unit (Cho et al. 2014): h = z h + (1 - z) h', with an update gate z and a reset gate r.
+    """One step of a gated recurrent unit (Cho et al. 2014): h = z h + (1 - z) h', with gates z (update), r (reset).
 
-    With reset_after the reset gate is applied after the product with the state (as cuDNN does), and there are two
-    biases, (2, 3 units).
+    Inputs (batch, features) and a state (batch, units) give an output (batch, units), which is the new state. By
+    default h' has tanh as its activation, and the gates have the sigmoid as recurrent_activation. Weights, for z, r
+    and h': kernel (features, 3 units), recurrent_kernel (units, 3 units), and with use_bias, as by default, bias. With
+    reset_after, as by default, the reset gate is applied after the product with the state (as cuDNN does), and bias is
+    (2, 3 units), for the inputs and for the state; without, (3 units,). dropout and recurrent_dropout: SimpleRNNCell.
     """
 
     gates = 3
@@ -151,10 +160,16 @@ class GRUCell(Cell):
     def __init__(
         self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros", reset_after: bool = True, **options: Any,
+        bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None, bias_regularizer: Any = None, kernel_constraint: Any = None,
+        recurrent_constraint: Any = None, bias_constraint: Any = None, dropout: float = 0.0,
+        recurrent_dropout: float = 0.0, reset_after: bool = True, seed: int | None = None, **options: Any,
     ) -> None:  # fmt: skip
-        begin = (kernel_initializer, recurrent_initializer, bias_initializer)
-        super().__init__(units, activation, use_bias, *begin, **options)
+        super().__init__(
+            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
+            bias_constraint, dropout, recurrent_dropout, seed, **options,
+        )  # fmt: skip
         self.recurrent_activation = activations.get(recurrent_activation)
         self.reset_after = reset_after
 
@@ -182,9 +197,13 @@ class GRUCell(Cell):
 
 
 class LSTMCell(Cell):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997): c = f c + i g, h = o activation(c).
+    """One step of long short-term memory (Hochreiter and Schmidhuber 1997): c = f c + i g, h = o activation(c).
 
-    Gates are in the order i, f, g, o. With unit_forget_bias the bias of the forget gate begins at 1.
+    Inputs (batch, features) and states h and c, both (batch, units), give an output (batch, units), which is the new h,
+    and [h, c]. By default activation, of g and c, is tanh, and recurrent_activation, of the gates, the sigmoid.
+    Weights, for i, f, g, o: kernel (features, 4 units), recurrent_kernel (units, 4 units), and with use_bias, as by
+    default, bias (4 units,), of which with unit_forget_bias, as by default, the part of f begins at 1. dropout and
+    recurrent_dropout: SimpleRNNCell.
     """
 
     gates = 4
@@ -192,10 +211,16 @@ class LSTMCell(Cell):
     def __init__(
         self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros", unit_forget_bias: bool = True, **options: Any,
+        bias_initializer: Any = "zeros", unit_forget_bias: bool = True, kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None, bias_regularizer: Any = None, kernel_constraint: Any = None,
+        recurrent_constraint: Any = None, bias_constraint: Any = None, dropout: float = 0.0,
+        recurrent_dropout: float = 0.0, seed: int | None = None, **options: Any,
     ) -> None:  # fmt: skip
-        begin = (kernel_initializer, recurrent_initializer, bias_initializer)
-        super().__init__(units, activation, use_bias, *begin, **options)
+        super().__init__(
+            units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
+            bias_constraint, dropout, recurrent_dropout, seed, **options,
+        )  # fmt: skip
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = unit_forget_bias
         self.state_size = [self.units, self.units]

@@ -8,7 +8,7 @@ from kgraph import activations, config, ops
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.layers.cells import Cell
 from kgraph.layers.core import weight
-from kgraph.layers.recurrent import CellLayer
+from kgraph.layers.recurrent import CellLayer, by_name
 from kgraph.ops.convolution import channels_first, several
 from kgraph.tracing.trace import tracing
 
@@ -65,10 +65,31 @@ class ConvLSTMCell(Cell):
 
 
 class ConvLSTM(CellLayer):
-    """A ConvLSTMCell for each step of (batch, steps, *sizes, channels)."""
+    """A ConvLSTMCell for each step of sequences (batch, steps, *sizes, channels).
+
+    The result is the last output, (batch, *sizes, filters), or with return_sequences all of them, (batch, steps,
+    *sizes, filters); with return_state the last states h and c follow. kernel_size, strides (1), padding ("valid") and
+    dilation_rate (1) are those of a convolution of the inputs, which says what the sizes become; that of the state
+    keeps them. With data_format "channels_first" channels stand before sizes. activation (tanh), recurrent_activation
+    (sigmoid) and the arguments after them: LSTM. Weights: kernel (*kernel_size, channels, 4 filters), recurrent_kernel
+    (*kernel_size, filters, 4 filters), and with use_bias, as by default, bias (4 filters,).
+    """
 
     cell_class = ConvLSTMCell
-    hidden = ("cell", "args", "rank", "units", "unroll", "zero_output_for_mask")
+    hidden = ("cell", "rank", "units", "unroll", "zero_output_for_mask")
+    axes = 2  # of each step, between batch and channels
+
+    def __init__(
+        self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", data_format: str | None = None,
+        dilation_rate: Any = 1, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros", unit_forget_bias: bool = True, kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
+        kernel_constraint: Any = None, recurrent_constraint: Any = None, bias_constraint: Any = None,
+        dropout: float = 0.0, recurrent_dropout: float = 0.0, seed: int | None = None, return_sequences: bool = False,
+        return_state: bool = False, go_backwards: bool = False, stateful: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(rank=self.axes, **by_name(locals()))
 
     def _first(self, sequences: Any, given: Any) -> list[Any]:
         if given is not None or self.stateful:
@@ -84,18 +105,25 @@ class ConvLSTM(CellLayer):
 
 
 class ConvLSTM1D(ConvLSTM):
-    """A ConvLSTM over (batch, steps, length, channels)."""
+    """An LSTM that convolves, over (batch, steps, length, channels).
 
-    given = (1,)
+    What it gives, its arguments and its weights follow ConvLSTM, with one size.
+    """
+
+    axes = 1
 
 
 class ConvLSTM2D(ConvLSTM):
-    """A ConvLSTM over (batch, steps, rows, columns, channels)."""
+    """An LSTM that convolves, over (batch, steps, rows, columns, channels).
 
-    given = (2,)
+    What it gives, its arguments and its weights follow ConvLSTM, with two sizes.
+    """
 
 
 class ConvLSTM3D(ConvLSTM):
-    """A ConvLSTM over (batch, steps, planes, rows, columns, channels)."""
+    """An LSTM that convolves, over (batch, steps, planes, rows, columns, channels).
 
-    given = (3,)
+    What it gives, its arguments and its weights follow ConvLSTM, with three sizes.
+    """
+
+    axes = 3

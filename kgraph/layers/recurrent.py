@@ -183,25 +183,22 @@ class CellLayer(RNN):
     """An RNN that makes its own cell, whose arguments are the layer's."""
 
     cell_class: type[Cell]
-    given: tuple[Any, ...] = ()  # what the cell is given before the layer's arguments
-    hidden: tuple[str, ...] = ("cell", "args")  # what is not in the configuration
+    hidden: tuple[str, ...] = ("cell",)  # what is not in the configuration
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in cell_arguments(cls.cell_class):
             setattr(cls, name, property(partial(_of_cell, name)))
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, **options: Any) -> None:
         kind: Any = self.cell_class
         own = {name: options.pop(name) for name in (*cell_arguments(kind), "implementation") if name in options}
-        options.pop("use_cudnn", None)
+        options.pop("use_cudnn", None)  # of Keras: how it is computed, not what
         shared = {name: options[name] for name in ("dtype", "trainable") if name in options}
-        super().__init__(kind(*self.given, *args, **own, **shared, name=snake_case(kind.__name__)), **options)
+        super().__init__(kind(**own, **shared, name=snake_case(kind.__name__)), **options)
 
     def get_config(self) -> dict[str, Any]:
-        names = cell_arguments(self.cell_class)
-        own = {key: value for key, value in self.cell.get_config().items() if key in names}
-        return {key: value for key, value in {**super().get_config(), **own}.items() if key not in self.hidden}
+        return {key: value for key, value in super().get_config().items() if key not in self.hidden}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -212,6 +209,12 @@ def _of_cell(name: str, layer: Any) -> Any:
     return getattr(layer.cell, name)
 
 
+def by_name(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What a constructor was given, from its `locals()`."""
+    given = {name: value for name, value in arguments.items() if name not in ("self", "options", "__class__")}
+    return given | arguments["options"]
+
+
 def cell_arguments(kind: type) -> list[str]:
     """The arguments of a cell's constructor, its base's included."""
     classes = [one for one in reversed(kind.__mro__) if issubclass(one, Cell)]
@@ -219,21 +222,73 @@ def cell_arguments(kind: type) -> list[str]:
 
 
 class SimpleRNN(CellLayer):
-    """SimpleRNNCell for each step of a sequence. Arguments: those of SimpleRNNCell, then those of RNN."""
+    """SimpleRNNCell for each step of sequences (batch, steps, features): by default the last output, (batch, units).
+
+    Arguments: those of SimpleRNNCell, which says what they and the weights are, and those of RNN: with
+    return_sequences all outputs, (batch, steps, units); with return_state the last state, (batch, units), follows;
+    go_backwards, stateful, unroll and zero_output_for_mask. All of these are False by default.
+    """
 
     cell_class = SimpleRNNCell
 
+    def __init__(
+        self, units: int, activation: Any = "tanh", use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
+        kernel_constraint: Any = None, recurrent_constraint: Any = None, bias_constraint: Any = None,
+        dropout: float = 0.0, recurrent_dropout: float = 0.0, return_sequences: bool = False,
+        return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
+        seed: int | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**by_name(locals()))
+
 
 class GRU(CellLayer):
-    """GRUCell for each step of a sequence. Arguments: those of GRUCell, then those of RNN."""
+    """GRUCell for each step of sequences (batch, steps, features): by default the last output, (batch, units).
+
+    Arguments: those of GRUCell, which says what they and the weights are, and those of RNN: with return_sequences all
+    outputs, (batch, steps, units); with return_state the last state, (batch, units), follows; go_backwards, stateful,
+    unroll and zero_output_for_mask. All of these are False by default. use_cudnn is taken for Keras's sake.
+    """
 
     cell_class = GRUCell
 
+    def __init__(
+        self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
+        kernel_constraint: Any = None, recurrent_constraint: Any = None, bias_constraint: Any = None,
+        dropout: float = 0.0, recurrent_dropout: float = 0.0, seed: int | None = None, return_sequences: bool = False,
+        return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
+        reset_after: bool = True, use_cudnn: Any = "auto", **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**by_name(locals()))
+
 
 class LSTM(CellLayer):
-    """LSTMCell for each step of a sequence. Arguments: those of LSTMCell, then those of RNN."""
+    """LSTMCell for each step of sequences (batch, steps, features): by default the last output, (batch, units).
+
+    Arguments: those of LSTMCell, which says what they and the weights are, and those of RNN: with return_sequences all
+    outputs, (batch, steps, units); with return_state the last states h and c, both (batch, units), follow;
+    go_backwards, stateful, unroll and zero_output_for_mask. All of these are False by default. use_cudnn is taken for
+    Keras's sake.
+    """
 
     cell_class = LSTMCell
+
+    def __init__(
+        self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros", unit_forget_bias: bool = True, kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
+        kernel_constraint: Any = None, recurrent_constraint: Any = None, bias_constraint: Any = None,
+        dropout: float = 0.0, recurrent_dropout: float = 0.0, seed: int | None = None, return_sequences: bool = False,
+        return_state: bool = False, go_backwards: bool = False, stateful: bool = False, unroll: bool = False,
+        use_cudnn: Any = "auto", **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**by_name(locals()))
 
 
 def draw_masks(cell: Any, x: Any, state: Any, training: bool) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
+import numpy as np
+import pytest
 
 import kgraph as kg
 
@@ -15,3 +19,40 @@ def test_data_format_comes_first_in_the_transposed_convolution_of_volumes() -> N
         flat = layers.Conv2DTranspose(2, 3, 2, "same", 1, "channels_first")
         assert flat.data_format == "channels_first"
         assert flat.output_padding in (1, (1, 1))
+
+
+SEQUENCES = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+BY_POSITION: dict[str, tuple[Any, ...]] = {
+    "SimpleRNN": (4, "relu", False, "ones", "zeros", "zeros", None, None, None, None, None, None, None, 0.0, 0.0, True),
+    "GRU": (4, "relu", "tanh", False, "ones", "zeros", "zeros", None, None, None, None, "unit_norm"),
+    "LSTM": (4, "tanh", "hard_sigmoid", True, "ones", "zeros", "ones", False),
+    "ConvLSTM1D": (4, 2, 1, "same", "channels_last", 1, "relu", "tanh", False, "ones", "zeros"),
+}
+
+
+@pytest.mark.parametrize("name", BY_POSITION)
+def test_arguments_of_recurrent_layers_mean_by_position_what_they_mean_in_keras(name: str) -> None:
+    ours, theirs = (getattr(layers, name)(*BY_POSITION[name]) for layers in (kg.layers, keras.layers))
+    x = SEQUENCES[..., None] if "Conv" in name else SEQUENCES
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
+    config = ours.get_config()
+    for key, value in theirs.get_config().items():
+        if isinstance(value, (int, float, str, tuple)) and key not in ("name", "unroll", "zero_output_for_mask"):
+            assert config[key] == value, key
+
+
+@pytest.mark.parametrize("name", ["SimpleRNNCell", "GRUCell", "LSTMCell"])
+def test_arguments_of_cells_mean_by_position_what_they_mean_in_keras(name: str) -> None:
+    given = [4, *("relu",) * (name != "SimpleRNNCell"), "tanh", True, "ones", "zeros", "ones"]
+    ours, theirs = (getattr(layers, name)(*given).get_config() for layers in (kg.layers, keras.layers))
+    assert ours["use_bias"] is True
+    for key in ("activation", "recurrent_activation"):
+        assert ours.get(key) == theirs.get(key)
+    assert ours["bias_initializer"]["class_name"] == theirs["bias_initializer"]["class_name"] == "Ones"
+
+
+@pytest.mark.parametrize("name", ["SimpleRNN", "GRU", "LSTM", "ConvLSTM2D", "GRUCell"])
+def test_a_missing_argument_is_named_with_its_layer(name: str) -> None:
+    missing = "filters" if "Conv" in name else "units"
+    with pytest.raises(TypeError, match=rf"{name[:8]}.*missing.*'{missing}'"):
+        getattr(kg.layers, name)()
