@@ -121,6 +121,7 @@ class IntegerLookup(Layer):
         output_mode: str = "int",
         sparse: bool = False,
         pad_to_max_tokens: bool = False,
+        *,
         name: str | None = None,
         **options: Any,
     ) -> None:

@@ -30,6 +30,7 @@ class LayerNormalization(Layer):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
+        *,
         rms_scaling: bool = False,
         **options: Any,
     ) -> None:
@@ -91,6 +92,7 @@ class BatchNormalization(Layer):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
+        *,
         synchronized: bool = False,
         **options: Any,
     ) -> None:

@@ -22,9 +22,10 @@ class Pooling(Windowed):
         strides: Any = None,
         padding: str = "valid",
         data_format: str | None = None,
+        name: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(name=name, **options)
         self.pool_size = several(pool_size, self.rank, "pool_size")
         self._set_windows(self.pool_size if strides is None else strides, padding, data_format)
 

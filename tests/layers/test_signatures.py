@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from itertools import takewhile
 from typing import Any
 
 import keras
@@ -9,6 +11,62 @@ import numpy as np
 import pytest
 
 import kgraph as kg
+
+# What our layers do not have. A parameter that follows one of these in Keras is given by name only, if there is one.
+LACKING = {
+    "BatchNormalization": ("renorm", "renorm_clipping", "renorm_momentum"),  # refused by name too
+    "Dense": ("quantization_config",),
+    "EinsumDense": ("gptq_unpacked_column_size", "quantization_config"),
+    "Embedding": ("quantization_config",),
+    "IntegerLookup": ("oov_method", "salt"),
+}
+SHARED = [
+    name for name in dir(keras.layers) if all(isinstance(getattr(k.layers, name, None), type) for k in (keras, kg))
+]
+PLAIN = (bool, int, float, str, type(None))
+
+
+def parameters(kind: type) -> dict[str, inspect.Parameter]:
+    """The parameters of a constructor that have names."""
+    found = inspect.signature(kind).parameters
+    return {name: one for name, one in found.items() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
+
+
+def by_position(kind: type) -> list[str]:
+    """The names of those that can be given by position."""
+    return [name for name, one in parameters(kind).items() if one.kind is not one.KEYWORD_ONLY]
+
+
+def test_most_of_the_layers_are_compared() -> None:
+    assert len(SHARED) > 100
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_arguments_stand_in_the_order_of_keras(name: str) -> None:
+    lacking = LACKING.get(name, ())
+    expected = list(takewhile(lambda one: one not in lacking, by_position(getattr(keras.layers, name))))
+    assert by_position(getattr(kg.layers, name)) == expected
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_defaults_are_those_of_keras(name: str) -> None:
+    ours, theirs = parameters(getattr(kg.layers, name)), parameters(getattr(keras.layers, name))
+    assert {one for one in theirs if one not in ours} <= {*LACKING.get(name, ())}
+    for one in theirs.keys() & ours.keys():
+        default = theirs[one].default
+        if isinstance(default, PLAIN):
+            assert (type(ours[one].default), ours[one].default) == (type(default), default), one
+
+
+def test_what_stands_behind_a_lacking_argument_is_given_by_name() -> None:
+    assert kg.layers.BatchNormalization(synchronized=True).synchronized
+    assert kg.layers.LayerNormalization(rms_scaling=True).rms_scaling
+    with pytest.raises(TypeError, match="positional"):
+        kg.layers.LayerNormalization(-1, 1e-3, True, True, "zeros", "ones", None, None, None, None, True)
+
+
+def test_a_pooling_layer_takes_its_name_by_position() -> None:
+    assert kg.layers.MaxPooling2D(2, None, "valid", None, "halved").name == "halved"
 
 
 def test_data_format_comes_first_in_the_transposed_convolution_of_volumes() -> None:
