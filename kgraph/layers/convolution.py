@@ -50,7 +50,12 @@ class Windowed(Layer):
 
 
 class Convolution(Windowed):
-    """activation(conv(inputs, kernel) + bias); kernel is (*kernel_size, channels / groups, filters)."""
+    """activation(conv(inputs, kernel) + bias); kernel is (*kernel_size, channels / groups, filters), bias (filters,).
+
+    kernel_size, strides (1) and dilation_rate (1) are an integer, or one for each axis between batch and channels.
+    strides are the steps between windows, dilation_rate those between the elements of one. padding "valid" has windows
+    inside the inputs only; "same" adds zeros so that strides of 1 keep the sizes.
+    """
 
     paddings: tuple[str, ...] = PADDINGS[:2]
 

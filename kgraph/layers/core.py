@@ -22,7 +22,8 @@ from kgraph.tracing.variable import Variable
 class Dense(Adaptable):
     """activation(inputs @ kernel + bias) over the last axis.
 
-    kernel is (inputs, units), bias (units,); any rank of at least 2, other axes stay.
+    kernel is (inputs, units), bias (units,); any rank of at least 2, other axes stay. use_bias=False: no bias.
+    lora_rank freezes the kernel and trains two factors of that rank, scaled by lora_alpha / lora_rank: `enable_lora`.
     """
 
     def __init__(

@@ -227,6 +227,7 @@ class GroupedQueryAttention(Heads):
     """Attention in which several heads of the query share one head of key and value. Ainslie et al., 2023.
 
     query, value and key (the value by default) are (batch, steps, size); so is the result, with the query's size.
+    head_dim is the size of each head. The num_query_heads share the num_key_value_heads equally.
     """
 
     def __init__(

@@ -17,8 +17,8 @@ ALPHA = 1.6732632423543772 * 1.0507009873554805  # selu's limit on the left is -
 class Dropout(Layer):
     """While training, sets a share `rate` of the elements to 0 and scales the others by 1 / (1 - rate).
 
-    noise_shape has 1 where a mask is shared along an axis, None where the input's size is meant. seed is an int, a
-    SeedGenerator's worth of state advances with every training call.
+    noise_shape has 1 where a mask is shared along an axis, None where the input's size is meant. seed: an int, or None
+    for one drawn from the global stream. The layer keeps a SeedGenerator; each training call draws another mask.
     """
 
     def __init__(self, rate: float, noise_shape: Any = None, seed: Any = None, **options: Any) -> None:
