@@ -15,6 +15,7 @@ from kgraph.training.data import BATCH_SIZE, Arrays, Batches, dataset, is_genera
 from kgraph.training.epoch import Epoch
 
 IDLE = {"verbose": (0, False, "auto"), "batch_size": (None, BATCH_SIZE), "steps": (None,), "callbacks": (None,)}
+EPOCHS = (list, tuple, set, frozenset, range)  # what names the epochs to measure after
 TOLD = 0.1  # seconds between two reports of progress, and the most that Ctrl-C waits for beside a step
 
 
@@ -59,8 +60,10 @@ def fit(
         if one is not None:
             check_data(self, one)
     for name, number in (("epochs", epochs), ("initial_epoch", initial_epoch)):
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
+        if not is_integer(number, 0):
             raise ArgumentError(f"{name} is an integer from 0 on, not {number!r}")
+    if not isinstance(validation_freq, EPOCHS) and not is_integer(validation_freq, 1):
+        raise ArgumentError(f"validation_freq is an integer from 1 on, or a list of epochs, not {validation_freq!r}")
     steps = steps_of(given, steps_per_epoch)
     measured = validation, validation_steps, validation_freq
     self.stop_training = False
@@ -210,9 +213,14 @@ def in_order(model: Any, logs: Mapping[str, float]) -> Any:
 
 def steps_of(given: Arrays | Batches, asked: int | None) -> int | None:
     """How many steps an epoch has; None for as many as come. ArgumentError for what can never end, and no steps."""
-    if asked is not None and (isinstance(asked, bool) or not isinstance(asked, (int, np.integer)) or asked < 1):
+    if asked is not None and not is_integer(asked, 1):
         raise ArgumentError(f"the number of steps is an integer from 1 on, not {asked!r}")
     return given.steps if asked is None else int(asked)
+
+
+def is_integer(value: Any, least: int) -> bool:
+    """Whether it is an integer, Python's or numpy's, from `least` on."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
 
 
 def check_data(model: Any, given: Arrays | Batches) -> None:
@@ -257,7 +265,7 @@ def _split(given: Arrays, share: float, batch_size: int | None) -> tuple[Arrays,
 
 
 def _is_due(epoch: int, frequency: Any) -> bool:
-    return epoch in frequency if isinstance(frequency, (list, tuple, set)) else epoch % frequency == 0
+    return epoch in frequency if isinstance(frequency, EPOCHS) else epoch % frequency == 0
 
 
 def _evaluated(model: Any, given: Any, steps: int | None, told: Any) -> dict[str, float]:

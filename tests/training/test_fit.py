@@ -150,6 +150,16 @@ def test_validation_at_some_epochs_only():
     assert len(history["val_loss"]) == 1
 
 
+def test_epochs_to_measure_after_are_named_before_anything_is_trained():
+    history = line().fit(X, Y, validation_data=(X, Y), validation_freq=range(2, 4), epochs=4, verbose=0).history
+    assert len(history["val_loss"]) == 2
+    for wrong in (0, -1, 1.5, None, True, "3"):
+        model = line()
+        with pytest.raises(ArgumentError, match=f"from 1 on, or a list of epochs, not {wrong!r}"):
+            model.fit(X, Y, validation_data=(X, Y), validation_freq=wrong, verbose=0)
+        assert model.optimizer.iterations.numpy() == 0
+
+
 def test_sequences_of_any_length_share_one_step():
     model = kg.Sequential(
         [layers.Input((None,), dtype="int32"), layers.Embedding(9, 3), layers.LSTM(4), layers.Dense(1)]
