@@ -151,7 +151,11 @@ class Variable(Operators):
         if trace is None and not is_symbolic((value,)):
             self.write(np.asarray(value.numbers if isinstance(value, Variable) else value))
             return self
-        assert trace is not None, "a symbol can be assigned to a variable only inside a call"
+        if trace is None:
+            raise NotTracedError(
+                f"variable {self.path} cannot take on a symbol here: it has no numbers until a call. Assign it inside "
+                "the `call` of a layer or a function that kgraph.compile or kgraph.jit traces, or assign numbers"
+            )
         symbol = as_symbol(value, self.dtype)
         have = tuple(symbol.type.shape)
         known = [isinstance(one, int) and one != other for one, other in zip(have, self.shape, strict=False)]

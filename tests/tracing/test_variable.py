@@ -140,3 +140,10 @@ def test_numpy_computes_with_the_numbers_what_kgraph_has_no_function_for() -> No
     assert np.add(variable, 1, out=np.zeros(3, np.float32)).tolist() == [1, 2, 3]
     with tracing(), pytest.raises(NotTracedError, match="array_equal cannot be traced"):
         np.array_equal(variable, [0, 1, 2])
+
+
+def test_a_symbol_is_assigned_inside_of_calls_only() -> None:
+    variable = kg.Variable(np.zeros(3, np.float32), name="v")
+    for change in (variable.assign, variable.assign_add, variable.assign_sub):
+        with pytest.raises(NotTracedError, match=r"variable v cannot take on a symbol here.*inside the `call`"):
+            change(kg.Input(batch_shape=(3,)))
