@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import random
+from typing import Any
 
 from kgraph.errors import ArgumentError
 
@@ -11,9 +13,15 @@ _stream = random.Random()  # its C methods are atomic, so threads draw from it w
 
 def set_seed(seed: int) -> None:
     """Start the stream anew: the same seed gives the same seeds, in the same order."""
-    if not isinstance(seed, int):
-        raise ArgumentError(f"a seed is an int, not {seed!r}")
-    _stream.seed(seed)
+    _stream.seed(checked_seed(seed))
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed as Python's int. ArgumentError for what is no integer, Python's or numpy's."""
+    try:
+        return operator.index(seed)
+    except TypeError:
+        raise ArgumentError(f"a seed is an int, not {seed!r}") from None
 
 
 def next_seed() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -50,3 +51,18 @@ def test_threads_share_the_stream() -> None:
 def test_the_stream_starts_from_an_int(seed: Any) -> None:
     with pytest.raises(ArgumentError, match="a seed is an int"):
         set_seed(seed)
+
+
+def test_a_seed_may_be_an_integer_of_numpy() -> None:
+    kg.utils.set_random_seed(3)
+    first = [next_seed(), np.random.rand(), random.random()]
+    kg.utils.set_random_seed(np.int64(3))
+    assert [next_seed(), np.random.rand(), random.random()] == first
+
+
+@pytest.mark.parametrize("seed", [1.5, "7", None, -1, 2**32])
+def test_a_seed_that_is_none_leaves_all_generators_as_they_are(seed: Any) -> None:
+    before = random.getstate()
+    with pytest.raises(ArgumentError, match="seed"):
+        kg.utils.set_random_seed(seed)
+    assert random.getstate() == before
