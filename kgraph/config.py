@@ -29,7 +29,7 @@ def floatx() -> str:
 def set_floatx(dtype: str) -> None:
     """Make "float16", "bfloat16", "float32" or "float64" the default dtype."""
     if dtype not in ("float16", "bfloat16", "float32", "float64"):
-        raise ValueError(f"floatx must be a float type, not {dtype!r}")
+        raise ArgumentError(f"floatx must be a float type, not {dtype!r}")
     _state["floatx"] = dtype
 
 
@@ -51,7 +51,7 @@ def image_data_format() -> str:
 def set_image_data_format(data_format: str) -> None:
     """Make "channels_last" or "channels_first" the default of image layers."""
     if data_format not in ("channels_last", "channels_first"):
-        raise ValueError(f"image_data_format must be channels_last or channels_first, not {data_format!r}")
+        raise ArgumentError(f"image_data_format must be channels_last or channels_first, not {data_format!r}")
     _state["image_data_format"] = data_format
 
 

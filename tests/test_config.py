@@ -7,6 +7,7 @@ from math import inf
 import pytest
 
 from kgraph import config
+from kgraph.errors import ArgumentError
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,10 @@ def test_threads_stay_within_the_quota_and_are_at_least_one(monkeypatch):
     assert config.num_threads() >= 1
     monkeypatch.setenv("KGRAPH_NUM_THREADS", "7")
     assert config.num_threads() == 7
+
+
+def test_a_setting_takes_only_what_it_knows():
+    with pytest.raises(ArgumentError, match="floatx must be a float type, not 'int32'"):
+        config.set_floatx("int32")
+    with pytest.raises(ArgumentError, match="image_data_format must be channels_last or channels_first, not 'nhwc'"):
+        config.set_image_data_format("nhwc")
