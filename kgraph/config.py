@@ -26,11 +26,11 @@ def floatx() -> str:
     return str(_state["floatx"])
 
 
-def set_floatx(dtype: str) -> None:
+def set_floatx(value: str) -> None:
     """Make "float16", "bfloat16", "float32" or "float64" the default dtype."""
-    if dtype not in ("float16", "bfloat16", "float32", "float64"):
-        raise ArgumentError(f"floatx must be a float type, not {dtype!r}")
-    _state["floatx"] = dtype
+    if value not in ("float16", "bfloat16", "float32", "float64"):
+        raise ArgumentError(f"floatx must be a float type, not {value!r}")
+    _state["floatx"] = value
 
 
 def epsilon() -> float:

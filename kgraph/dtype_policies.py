@@ -23,13 +23,13 @@ def get(identifier: Any) -> DTypePolicy:
     return DTypePolicy(identifier if mixed else standard_dtype(identifier))
 
 
-def serialize(policy: DTypePolicy) -> str:
+def serialize(dtype_policy: DTypePolicy) -> str:
     """The policy's name, which `get` understands."""
-    return policy.name
+    return dtype_policy.name
 
 
-def deserialize(config: Any) -> DTypePolicy:
-    """The policy that `serialize` described, or a configuration of Keras's."""
+def deserialize(config: Any, custom_objects: Any = None) -> DTypePolicy:
+    """The policy that `serialize` described, or a configuration of Keras's; custom_objects can name no policy."""
     return get(config)
 
 

@@ -42,14 +42,9 @@ def get_custom_objects() -> dict[str, Any]:
     return _objects
 
 
-def get_registered_name(thing: Any) -> str:
+def get_registered_name(obj: Any) -> str:
     """The name a class or function is registered under, or its own."""
-    return _names.get(thing, thing.__name__)
-
-
-def is_registered(thing: Any) -> bool:
-    """Whether a class or function is registered."""
-    return inspect.isroutine(thing) | inspect.isclass(thing) and thing in _names
+    return _names.get(obj, obj.__name__)
 
 
 def get_registered_object(

@@ -83,7 +83,7 @@ def count_params(x: Any) -> int:
     return math.prod(x.shape)
 
 
-def clear_session() -> None:
+def clear_session(free_memory: bool = True) -> None:
     """Let automatic names start anew."""
     forget_names()
 
