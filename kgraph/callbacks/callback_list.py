@@ -15,7 +15,6 @@ from kgraph.errors import ArgumentError
 
 TRAIN_BATCHES = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 TEST_BATCHES = ("on_test_batch_begin", "on_test_batch_end")
-PREDICT_BATCHES = ("on_predict_batch_begin", "on_predict_batch_end")
 
 
 class CallbackList(Callback):
@@ -81,11 +80,6 @@ class CallbackList(Callback):
     def wants_test_batches(self) -> bool:
         """Whether a callback does something at batches of an evaluation."""
         return self._anyone_wants(TEST_BATCHES)
-
-    @property
-    def wants_predict_batches(self) -> bool:
-        """Whether a callback does something at batches of a prediction."""
-        return self._anyone_wants(PREDICT_BATCHES)
 
     def progress(self, done: int, logs: Any = None) -> None:
         """So many steps of the epoch, the evaluation or the prediction are done; only the progress bar is told."""

@@ -103,7 +103,7 @@ def test_batches_are_wanted_only_by_who_overrides_them() -> None:
         Forgetful(),
     ]
     told = CallbackList(quiet, add_history=True, add_progbar=True)
-    assert not (told.wants_train_batches or told.wants_test_batches or told.wants_predict_batches)
+    assert not (told.wants_train_batches or told.wants_test_batches)
     for loud in (
         kg.callbacks.TerminateOnNaN(),
         kg.callbacks.ModelCheckpoint("x.keras", save_freq=3),
@@ -113,9 +113,8 @@ def test_batches_are_wanted_only_by_who_overrides_them() -> None:
         Subclass("x.keras"),
     ):
         told = CallbackList(loud)
-        assert told.wants_train_batches and not told.wants_test_batches and not told.wants_predict_batches
+        assert told.wants_train_batches and not told.wants_test_batches
     assert CallbackList(LambdaCallback(on_test_batch_end=print)).wants_test_batches
-    assert CallbackList(LambdaCallback(on_predict_batch_begin=print)).wants_predict_batches
 
 
 def test_history_and_bar_are_added_once() -> None:
