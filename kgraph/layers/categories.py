@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ class Discretization(Layer):
         """Set the boundaries to the quantiles of an array, or of (the first `steps` of) an iterable of batches."""
         if self.num_bins is None:
             raise ArgumentError(f"layer {self.name!r} was given bin_boundaries; with num_bins it can adapt")
-        parts = [np.asarray(batch, "float32").ravel() for batch, _ in zip(batches(data), counted(steps), strict=False)]
+        parts = [np.asarray(batch, "float32").ravel() for batch in islice(batches(data), steps)]
         values = np.sort(np.concatenate(parts)) if parts else np.zeros(0)
         if not values.size:
             raise ArgumentError(f"layer {self.name!r} cannot adapt to no data")
@@ -175,7 +176,7 @@ class IntegerLookup(Layer):
     def adapt(self, data: Any, steps: int | None = None) -> None:
         """Make the vocabulary of the integers of an array, or of (the first `steps` of) an iterable of batches."""
         counts: Counter[int] = Counter()
-        for batch, _ in zip(batches(data), counted(steps), strict=False):
+        for batch in islice(batches(data), steps):
             counts.update(np.asarray(batch).ravel().tolist())
         for token in (self.mask_token, self.oov_token):
             counts.pop(token, None)  # type: ignore[arg-type]
@@ -256,8 +257,3 @@ def refuse_sparse(sparse: bool, layer: str) -> bool:
     if sparse:
         raise ArgumentError(f"{layer}(sparse=True): there are no sparse tensors here")
     return False
-
-
-def counted(steps: int | None) -> Any:
-    """As many turns as `steps` says, or without end."""
-    return range(steps) if steps is not None else iter(int, 1)

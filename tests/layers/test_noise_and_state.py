@@ -80,6 +80,15 @@ def test_integer_lookup_finds_what_the_vocabulary_has() -> None:
     assert kg.layers.IntegerLookup.from_config(learned.get_config()).get_vocabulary() == [-1, 5, 4, 1]
 
 
+def test_adapting_takes_as_many_batches_as_it_is_told() -> None:
+    for layer in (kg.layers.IntegerLookup(), kg.layers.Discretization(num_bins=2)):
+        given = iter([np.array([5, 5, 4]), np.array([6, 4, 5]), np.array([7]), np.array([8])])
+        layer.adapt(given, steps=2)
+        assert [batch.tolist() for batch in given] == [[7], [8]]
+        layer.adapt([np.array([1, 2]), np.array([3])])
+        assert np.asarray(layer(np.array([1, 2, 3]))).min() >= 0
+
+
 def test_normalization_adapts_as_in_keras() -> None:
     ours, theirs = kg.layers.Normalization(), keras.layers.Normalization()
     x = np.random.default_rng(0).normal(3, 2, size=(20, 4)).astype("float32")
