@@ -315,13 +315,9 @@ class Layer(Owner, Operation):
     def get_build_config(self) -> dict[str, Any] | None:
         """The shapes the layer was built with."""
         shapes = self._build_shapes
-        return (
-            None
-            if not shapes
-            else {"input_shape": next(iter(shapes.values()))}
-            if len(shapes) == 1
-            else {"shapes_dict": shapes}
-        )
+        if len(shapes) < 2:
+            return {"input_shape": next(iter(shapes.values()))} if shapes else None
+        return {"shapes_dict": shapes}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Build with the shapes of `get_build_config`."""
