@@ -38,6 +38,7 @@ def building(build: Callable[..., None]) -> Callable[..., None]:
         layer._building = True
         try:
             with suspended(), naming.name_scope(layer.name, layer):
+                layer._path = naming.path_here()
                 build(layer, *args, **kwargs)
         finally:
             layer._building = False
@@ -89,6 +90,7 @@ class Layer(Owner, Operation):
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.autocast = autocast
         self.built = False
+        self._path: str | None = None
         self.input_spec: Any = None
         self.supports_masking = type(self).compute_mask is not Layer.compute_mask
         self.takes_any_positional = False
@@ -120,6 +122,11 @@ class Layer(Owner, Operation):
     input_dtype = compute_dtype
 
     # -- building
+
+    @property
+    def path(self) -> str | None:
+        """The names of the layers that this one was built inside of, and its own, joined by slashes; None before."""
+        return self.name if self._path is None and self.built else self._path
 
     def build(self, input_shape: Any) -> None:
         """Make the weights; for subclasses to define. input_shape has None for what is not known, such as the batch."""

@@ -62,7 +62,12 @@ def outermost() -> Iterator[None]:
 
 def path_of(name: str) -> str:
     """The path of a weight created here: scopes and name, joined by slashes."""
-    return "/".join([*(scope for scope, _ in _scopes.get() if scope), name])
+    return "/".join(filter(None, (path_here(), name)))
+
+
+def path_here() -> str:
+    """The names of the scopes that are open, joined by slashes."""
+    return "/".join(scope for scope, _ in _scopes.get() if scope)
 
 
 def label_of(name: str) -> str:

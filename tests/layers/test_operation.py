@@ -84,3 +84,27 @@ def test_automatic_names_count_by_class() -> None:
     cls = scaling(kg)
     first, second = cls(), cls()
     assert first.name.startswith("scaled") and second.name != first.name
+
+
+class Outer(kg.layers.Layer):
+    """A layer around another, which its call builds."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.inner = kg.layers.Dense(2, name="inner")
+
+    def call(self, x: Any) -> Any:
+        return self.inner(x)
+
+
+def test_a_path_names_the_layers_around_one_and_begins_when_it_is_built() -> None:
+    outer = Outer(name="outer")
+    assert outer.path is None and outer.inner.path is None
+    outer(np.zeros((1, 3)))
+    assert (outer.path, outer.inner.path, outer.inner.kernel.path) == ("outer", "outer/inner", "outer/inner/kernel")
+    model = kg.Sequential([kg.layers.Dense(2, name="a"), kg.layers.ReLU(name="b")], name="m")
+    assert model.path is None
+    model.build((None, 3))
+    assert [model.path, *(layer.path for layer in model.layers)] == ["m", "m/a", "m/b"]
+    x = kg.Input((3,))
+    assert kg.Model(x, kg.layers.Dense(2, name="q")(x), name="f").path == "f"
