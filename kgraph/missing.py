@@ -129,9 +129,27 @@ WHY: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
+LAYER_METHODS: dict[str, str] = {
+    "add_metric": "make a metric in __init__ and call its update_state in `call`, or return the value as an output",
+    "rematerialized_call": "values are not computed twice to save memory",
+    **dict.fromkeys(
+        ("quantize", "quantization_mode", "quantization_config", "quantized_build", "quantized_call"), _QUANTIZED
+    ),
+}
 METHODS: dict[str, str] = {
     "export": "kgraph.compile(model).export(path) writes a library, model.save(path) a file that Keras opens",
     **dict.fromkeys(("quantize", "get_quantization_layer_structure"), _QUANTIZED),
+    **dict.fromkeys(("jit_compile", "supports_jit"), "steps are always compiled, but with run_eagerly=True"),
+    **dict.fromkeys(
+        ("make_train_function", "make_test_function", "make_predict_function"),
+        "steps are compiled when they are first needed; define train_step, test_step or predict_step",
+    ),
+    "train_function": "use train_on_batch",
+    "test_function": "use test_on_batch",
+    "predict_function": "use predict_on_batch",
+    "get_state_tree": "{one.path: one.numpy() for one in model.variables} has the state; save_weights writes it",
+    "set_state_tree": "assign to each of model.variables, or use set_weights or load_weights",
+    **dict.fromkeys(("jax_state_sync", "compute_loss_and_updates"), "it is jax's; use kgraph.grad or GradientTape"),
     **dict.fromkeys(("fit_generator", "evaluate_generator", "predict_generator"), "the method without _generator does"),
     "to_yaml": "use to_json",
 }

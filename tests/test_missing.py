@@ -8,7 +8,7 @@ import keras
 import pytest
 
 import kgraph as kg
-from kgraph.missing import METHODS, WHY
+from kgraph.missing import LAYER_METHODS, METHODS, WHY
 
 MODULES = [
     "layers", "losses", "metrics", "optimizers", "callbacks", "initializers", "regularizers", "constraints",
@@ -47,3 +47,21 @@ def test_a_missing_method_of_a_model_says_what_does_it(name):
     for model in (kg.Sequential([kg.layers.Dense(1)]), kg.Sequential([kg.Input((2,)), kg.layers.Dense(1)])):
         with pytest.raises(AttributeError, match=f"kgraph.Model has no '{name}': "):
             getattr(model, name)
+
+
+@pytest.mark.parametrize("name", sorted(LAYER_METHODS.keys() - METHODS.keys()))
+def test_a_missing_method_of_a_layer_says_what_does_it(name):
+    built = kg.layers.Dense(1)
+    built.build((None, 2))
+    for layer in (kg.layers.Dense(1), built, kg.Sequential([built])):
+        with pytest.raises(AttributeError, match=f"kgraph.layers.Layer has no '{name}': "):
+            getattr(layer, name)
+
+
+def test_what_a_layer_or_model_of_keras_has_is_here_or_says_why_not():
+    layer, model = kg.layers.Dense(1), kg.Sequential([kg.Input((2,)), kg.layers.Dense(1)])
+    for theirs, ours in ((keras.layers.Layer, layer), (keras.Model, model)):
+        for name in dir(theirs):
+            if not name.startswith("_") and not hasattr(type(ours), name) and not hasattr(ours, name):
+                with pytest.raises(AttributeError, match=f"kgraph.*has no '{name}': "):
+                    getattr(ours, name)

@@ -9,6 +9,7 @@ import numpy as np
 
 from kgraph.errors import ArgumentError, GraphError, ShapeError
 from kgraph.layers.tracking import watched
+from kgraph.missing import LAYER_METHODS
 from kgraph.tracing.trace import Symbol
 from kgraph.tracing.variable import Variable
 
@@ -70,7 +71,9 @@ class Owner:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Of a layer that is not built, say so: `kernel` is there when it is."""
+            """Of what Keras's layers have, say what does it; of one not built, say so: `kernel` is there when it is."""
+            if name in LAYER_METHODS:
+                raise AttributeError(f"kgraph.layers.Layer has no {name!r}: {LAYER_METHODS[name]}")
             if name.startswith("_") or hasattr(type(self), name) or self.__dict__.get("built", True):
                 return self.__getattribute__(name)
             raise AttributeError(
