@@ -81,7 +81,14 @@ class CosineSimilarity(OptionsLoss):
 
 
 class BinaryCrossentropy(OptionsLoss):
-    """-y_true * log(y_pred) - (1 - y_true) * log(1 - y_pred), for targets of 0 and 1."""
+    """-y_true * log(y_pred) - (1 - y_true) * log(1 - y_pred), for targets of 0 and 1.
+
+    y_true, y_pred: of one shape, (batch, d1 ... dn); y_true has 0 and 1, or numbers between.
+    from_logits: False (default) for probabilities between 0 and 1, True for scores of any size, before the sigmoid.
+    label_smoothing: 0 (default) to 1; targets move that share of the way to 0.5.
+    axis: an axis or several that the mean is over, default the last.
+    reduction: how the numbers of all samples become one, default their mean; see Loss.
+    """
 
     function = staticmethod(functions.binary_crossentropy)
 
@@ -99,7 +106,17 @@ class BinaryCrossentropy(OptionsLoss):
 
 
 class BinaryFocalCrossentropy(OptionsLoss):
-    """Binary crossentropy that counts samples less the better they are predicted (Lin et al., 2018)."""
+    """Binary crossentropy that counts samples less the better they are predicted (Lin et al., 2018).
+
+    y_true, y_pred: of one shape, (batch, d1 ... dn); y_true has 0 and 1, or numbers between.
+    apply_class_balancing: False (default), or True to weight targets of 1 by alpha and those of 0 by 1 - alpha.
+    alpha: 0 to 1, default 0.25.
+    gamma: from 0 on, default 2; how much less a sample counts that is predicted well, by (1 - p)**gamma.
+    from_logits: False (default) for probabilities between 0 and 1, True for scores of any size, before the sigmoid.
+    label_smoothing: 0 (default) to 1; targets move that share of the way to 0.5.
+    axis: an axis or several that the mean is over, default the last.
+    reduction: how the numbers of all samples become one, default their mean; see Loss.
+    """
 
     function = staticmethod(functions.binary_focal_crossentropy)
 
@@ -121,7 +138,14 @@ class BinaryFocalCrossentropy(OptionsLoss):
 
 
 class CategoricalCrossentropy(OptionsLoss):
-    """-sum(y_true * log(y_pred)) for targets that are distributions over classes."""
+    """-sum(y_true * log(y_pred)) for targets that are distributions over classes.
+
+    y_true, y_pred: of one shape, (batch, d1 ... dn, classes); y_true has a distribution over classes: one-hot, or not.
+    from_logits: False (default) for probabilities between 0 and 1, True for scores of any size, before the softmax.
+    label_smoothing: 0 (default) to 1; targets move that share of the way to 1 / classes.
+    axis: where the classes lie, default the last axis.
+    reduction: how the numbers of all samples become one, default their mean; see Loss.
+    """
 
     function = staticmethod(functions.categorical_crossentropy)
 
@@ -139,7 +163,16 @@ class CategoricalCrossentropy(OptionsLoss):
 
 
 class CategoricalFocalCrossentropy(OptionsLoss):
-    """Categorical crossentropy that counts samples less the better they are predicted (Lin et al., 2018)."""
+    """Categorical crossentropy that counts samples less the better they are predicted (Lin et al., 2018).
+
+    y_true, y_pred: of one shape, (batch, d1 ... dn, classes); y_true has a distribution over classes: one-hot, or not.
+    alpha: 0 to 1, default 0.25; the weight of every class, or a list of one for each.
+    gamma: from 0 on, default 2; how much less a sample counts that is predicted well, by (1 - p)**gamma.
+    from_logits: False (default) for probabilities between 0 and 1, True for scores of any size, before the softmax.
+    label_smoothing: 0 (default) to 1; targets move that share of the way to 1 / classes.
+    axis: where the classes lie, default the last axis.
+    reduction: how the numbers of all samples become one, default their mean; see Loss.
+    """
 
     function = staticmethod(functions.categorical_focal_crossentropy)
 
@@ -160,9 +193,17 @@ class CategoricalFocalCrossentropy(OptionsLoss):
 
 
 class SparseCategoricalCrossentropy(OptionsLoss):
-    """-log(y_pred) at the class that the target names by its index; targets of ignore_class do not count."""
+    """-log(y_pred) at the class that the target names by its index; targets of ignore_class do not count.
+
+    y_true: (batch, d1 ... dn) of indices from 0 to classes - 1, or the same with a 1 at axis; y_pred: with the classes.
+    from_logits: False (default) for probabilities between 0 and 1, True for scores of any size, before the softmax.
+    ignore_class: an integer, such as -1 or 255, whose targets count for nothing; None (default) for no such class.
+    reduction: how the numbers of all samples become one, default their mean; see Loss.
+    axis: where the classes lie, default the last axis.
+    """
 
     function = staticmethod(functions.sparse_categorical_crossentropy)
+    target_dtype = "int32"
 
     def __init__(
         self,
@@ -175,9 +216,6 @@ class SparseCategoricalCrossentropy(OptionsLoss):
     ) -> None:
         super().__init__(name, reduction, dtype)
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
-
-    def _target(self, y_true: Any) -> Any:
-        return ops.cast(ops.convert_to_tensor(y_true), "int32")
 
     def counts(self, y_true: Any, values: Any) -> Any:
         """Where the target is not ignore_class."""
@@ -226,6 +264,7 @@ class CategoricalGeneralizedCrossEntropy(OptionsLoss):
     """(1 - p**q) / q: between crossentropy (q near 0) and absolute error (q = 1) (Zhang and Sabuncu, 2018)."""
 
     function = staticmethod(functions.categorical_generalized_cross_entropy)
+    target_dtype = "int32"
 
     def __init__(
         self,
@@ -239,9 +278,6 @@ class CategoricalGeneralizedCrossEntropy(OptionsLoss):
             raise ArgumentError(f"q must lie between 0 and 1, not {q!r}")
         self.q = q
 
-    def _target(self, y_true: Any) -> Any:
-        return ops.cast(ops.convert_to_tensor(y_true), "int32")
-
     def target_type(self, output: TensorType) -> tuple[Shape, str]:
         """An index for each sample."""
         return output.shape[1:-1], "int32"
@@ -251,15 +287,13 @@ class CTC(OptionsLoss):
     """Minus the logarithm of the probability of label sequences without alignment (Graves et al., 2006)."""
 
     function = staticmethod(functions.ctc)
+    target_dtype = "int32"
 
     def __init__(self, reduction: str | None = MEAN, name: str | None = "ctc", dtype: Any = None) -> None:
         super().__init__(name, reduction, dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return functions.ctc(y_true, y_pred)
-
-    def _target(self, y_true: Any) -> Any:
-        return ops.cast(ops.convert_to_tensor(y_true), "int32")
 
     def target_type(self, output: TensorType) -> tuple[Shape, str]:
         """As many labels as there are steps."""
@@ -270,6 +304,7 @@ class Circle(OptionsLoss):
     """Pulls embeddings of like labels together and pushes others apart (Sun et al., 2020)."""
 
     function = staticmethod(functions.circle)
+    target_dtype = "int32"
 
     def __init__(
         self,
@@ -291,9 +326,6 @@ class Circle(OptionsLoss):
     def counts(self, y_true: Any, values: Any) -> Any:
         """Where there are pairs: an embedding without any loses nothing."""
         return ops.greater(values, 0.0)
-
-    def _target(self, y_true: Any) -> Any:
-        return ops.cast(ops.convert_to_tensor(y_true), "int32")
 
     def target_type(self, output: TensorType) -> tuple[Shape, str]:
         """A label for each embedding."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ class Loss(Configured):
     `config.floatx()` by default.
     """
 
+    target_dtype: ClassVar[str | None] = None  # what targets are made; None: the loss's own dtype
+
     def __init__(
         self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
     ) -> None:
@@ -38,14 +40,12 @@ class Loss(Configured):
         given = getattr(y_pred, "mask", None)
         with np.errstate(all="ignore"):  # on arrays a loss may be infinite, as it may on symbols
             y_pred = tree.map_structure(lambda x: ops.cast(ops.convert_to_tensor(x), self.dtype), y_pred)
-            y_true = tree.map_structure(self._target, y_true)
+            target_dtype = self.target_dtype or self.dtype
+            y_true = tree.map_structure(lambda x: ops.cast(ops.convert_to_tensor(x), target_dtype), y_true)
             values = ops.cast(ops.convert_to_tensor(self.call(y_true, y_pred)), self.dtype)
             own = self.counts(y_true, values)
             mask = own if given is None else given if own is None else ops.logical_and(given, own)
             return reduced(values, sample_weight, mask, self.reduction)
-
-    def _target(self, y_true: Any) -> Any:
-        return ops.cast(ops.convert_to_tensor(y_true), self.dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """One number for each sample; for subclasses to define."""
