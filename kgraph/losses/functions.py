@@ -136,7 +136,10 @@ def smoothed(y_true: Any, label_smoothing: float, classes: Any) -> Any:
 def binary_crossentropy(
     y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: Any = -1
 ) -> Any:
-    """mean(-y_true * log(y_pred) - (1 - y_true) * log(1 - y_pred)) over an axis."""
+    """mean(-y_true * log(y_pred) - (1 - y_true) * log(1 - y_pred)) over an axis.
+
+    The result has the shape of y_pred without `axis`. The arguments are those of losses.BinaryCrossentropy.
+    """
     y_true, y_pred = like(y_true, y_pred)
     return ops.mean(ops.binary_crossentropy(smoothed(y_true, label_smoothing, 2), y_pred, from_logits), axis=axis)
 
@@ -151,7 +154,10 @@ def binary_focal_crossentropy(
     label_smoothing: float = 0.0,
     axis: Any = -1,
 ) -> Any:
-    """Binary crossentropy times (1 - p of the target)**gamma (Lin et al., 2018)."""
+    """Binary crossentropy times (1 - p of the target)**gamma (Lin et al., 2018).
+
+    The result has the shape of y_pred without `axis`. The arguments are those of losses.BinaryFocalCrossentropy.
+    """
     y_true, y_pred = like(y_true, y_pred)
     y_true = smoothed(y_true, label_smoothing, 2)
     y_pred = ops.sigmoid(y_pred) if from_logits else y_pred
@@ -165,7 +171,10 @@ def binary_focal_crossentropy(
 def categorical_crossentropy(
     y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
 ) -> Any:
-    """-sum(y_true * log(y_pred)) over the classes, which lie along `axis`."""
+    """-sum(y_true * log(y_pred)) over the classes, which lie along `axis`.
+
+    The result has the shape of y_pred without `axis`. The arguments are those of losses.CategoricalCrossentropy.
+    """
     y_true, y_pred = like(y_true, y_pred)
     y_true = smoothed(y_true, label_smoothing, y_true.shape[-1])
     return ops.categorical_crossentropy(y_true, y_pred, from_logits, axis)
@@ -180,7 +189,10 @@ def categorical_focal_crossentropy(
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> Any:
-    """Categorical crossentropy times alpha * (1 - p)**gamma (Lin et al., 2018)."""
+    """Categorical crossentropy times alpha * (1 - p)**gamma (Lin et al., 2018).
+
+    The result has the shape of y_pred without `axis`. The arguments are those of losses.CategoricalFocalCrossentropy.
+    """
     y_true, y_pred = like(y_true, y_pred)
     axis = axis_of(y_pred, axis)
     y_true = smoothed(y_true, label_smoothing, y_true.shape[-1])
@@ -191,7 +203,10 @@ def categorical_focal_crossentropy(
 def sparse_categorical_crossentropy(
     y_true: Any, y_pred: Any, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
 ) -> Any:
-    """-log(y_pred) at the class that y_true names by its index; 0 where that is ignore_class."""
+    """-log(y_pred) at the class that y_true names by its index; 0 where that is ignore_class.
+
+    The result has the shape of y_pred without `axis`. The arguments are those of losses.SparseCategoricalCrossentropy.
+    """
     y_pred, y_true = ops.convert_to_tensor(y_pred), ops.convert_to_tensor(y_true)
     axis = axis_of(y_pred, axis)
     if len(y_true.shape) == len(y_pred.shape) and y_true.shape[axis] == 1:
