@@ -28,9 +28,9 @@ def main() -> None:
     model = kg.Model(tokens, block(block(tokens, 4, 64, "first"), 4, 64, "second"))
     f = kg.compile(model)
     print(f.ir)
-    kernels = [node for node in f.ir if node.op not in ("input", "param", "const", "reshape")]
-    calls = f.source.count("\ndef ") + 1
-    print(f"\n{len(f.stages['inline'])} ops became {len(kernels)} kernel calls of {calls} different kernels")
+    calls = [node for node in f.ir if node.op not in ("input", "param", "const", "reshape")]
+    kernels = sum(line.startswith("def ") for line in f.source.splitlines())
+    print(f"\n{len(f.stages['inline'])} ops became {len(calls)} kernel calls of {kernels} different kernels")
 
     random = np.random.default_rng(0)
     for length in (8, 33):  # any length runs through the one function

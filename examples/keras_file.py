@@ -16,7 +16,7 @@ import kgraph as kg
 
 
 def of_keras():
-    """A small model, compiled and trained a little, by Keras."""
+    """A small model, compiled by Keras, not yet trained."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
         [keras.Input((8,)), keras.layers.Dense(16, activation="relu"), keras.layers.Dense(3, activation="softmax")]
