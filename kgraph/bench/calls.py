@@ -43,7 +43,7 @@ def arguments_of(case: Case, mode: str) -> list[np.ndarray]:
     return [*case.inputs, *(() if mode == "forward" else case.targets)]
 
 
-def single(arrays: Sequence[np.ndarray]) -> Any:
+def single(arrays: Sequence[Any]) -> Any:
     """One array by itself, several as a list."""
     return arrays[0] if len(arrays) == 1 else list(arrays)
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from kgraph.bench.adam import DECAYS, EPSILON, RATE
+from kgraph.bench.calls import single
 from kgraph.graph.ir import Graph, Node
 
 # How an op between layers is called in keras.ops, where its attributes go by other names.
@@ -167,8 +168,3 @@ def step(
         return [logs["loss"], *(values[rebuilt.index[id(one)]] for one in weights)]
 
     return call, read
-
-
-def single(arrays: Sequence[Any]) -> Any:
-    """One array by itself, several as a list."""
-    return arrays[0] if len(arrays) == 1 else list(arrays)
