@@ -101,6 +101,6 @@ def left_out(rows: Sequence[Row]) -> Iterator[str]:
         (row.task.name, name, one.absent): None
         for row in rows
         for name, one in row.peers.items()
-        if one.absent and "no gradients" not in one.absent
+        if one.absent and not one.other_modes
     }
     return (f"{model}: {name} was left out: {reason}" for model, name, reason in found)

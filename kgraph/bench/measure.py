@@ -32,6 +32,7 @@ class Result:
     difference: float = 0.0
     way: str = ""  # which of its ways was measured, where it has several
     absent: str = ""  # why it was not asked
+    other_modes: bool = False  # that is because it has no such mode, of any model
     failed: str = ""  # what went wrong
 
 
@@ -111,7 +112,8 @@ def failure_of(answer: Mapping[str, Any]) -> str:
 def result_of(answer: Mapping[str, Any], mode: str) -> Result:
     """What a contestant said when it was built."""
     found = answer if "failed" in answer else answer["modes"][mode]
-    return Result(None, **{key: found[key] for key in ("difference", "way", "absent", "failed") if key in found})
+    keys = ("difference", "way", "absent", "other_modes", "failed")
+    return Result(None, **{key: found[key] for key in keys if key in found})
 
 
 def take_turns(team: Team, mode: str, results: Mapping[str, Result], seconds: float) -> None:

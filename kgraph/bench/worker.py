@@ -71,6 +71,9 @@ class Contestant:
 
     def try_mode(self, case: Case, mode: str, place: Path) -> Answer:
         """The answer for one mode: a difference, or why there is none."""
+        modes = EVERY[self.name].modes
+        if mode not in modes:
+            return {"absent": f"{self.name} knows no mode but {', '.join(modes)}", "other_modes": True}
         try:
             return self.mode(case, mode, place)
         except UnknownHere as error:
@@ -80,10 +83,7 @@ class Contestant:
 
     def mode(self, case: Case, mode: str, place: Path) -> Answer:
         """The difference from kgraph's numbers, and the way that was chosen where there are several."""
-        peer = EVERY[self.name]
-        if mode not in peer.modes:
-            raise UnknownHere(f"{self.name} computes no gradients")
-        calls = peer.make(case, mode, self.threads)
+        calls = EVERY[self.name].make(case, mode, self.threads)
         with calls.within():
             ways = working(calls)
             way = fastest(ways)
