@@ -22,6 +22,7 @@ from kgraph.bench.models import CELLS
 from kgraph.bench.peers import PEERS, not_installed, peers_named
 from kgraph.bench.report import document, machine, markdown
 from kgraph.bench.team import Team
+from kgraph.cli import modes
 
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
@@ -31,7 +32,7 @@ def main() -> None:
     options = arguments()
     peers = peers_named(options.vs)
     threads = options.threads or config.num_threads()
-    cells = [(name, batch, both(options.mode.split(","), has)) for name, batch, has in CELLS]
+    cells = [(name, batch, both(options.mode, has)) for name, batch, has in CELLS]
     tasks = [Task(*cell) for cell in cells if cell[2] and options.only in f"{cell[0]}, batch {cell[1]}"]
     rows: list[Row] = []
     notes = not_installed() if options.vs == "all" else []
@@ -57,7 +58,9 @@ def arguments() -> Namespace:
     made.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="the folder to write into")
     made.add_argument("--into", type=Path, help="a document to put the tables into")
     made.add_argument("--only", default="", help="only cells with this in 'MODEL, batch N'")
-    made.add_argument("--mode", default=",".join(MODES), help=f"some of {','.join(MODES)} (default: all)")
+    made.add_argument(
+        "--mode", type=modes, default=MODES, metavar="MODE,...", help="forward, grad, step (default: all)"
+    )
     made.add_argument("--vs", default="all", help="the peers, as for kgraph bench")
     made.add_argument("--threads", type=int, help="CPUs for each contestant (default: all)")
     made.add_argument("--seconds", type=float, default=0.5, help="for how long each call is measured (default: 0.5)")

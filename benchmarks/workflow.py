@@ -14,7 +14,7 @@ import json
 import os
 import subprocess
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -63,10 +63,10 @@ def arguments() -> Namespace:
 
 def widths(text: str) -> list[int]:
     """The numbers between commas."""
-    found = [int(word) for word in text.split(",")]
-    if len(found) < 2 or min(found) < 1:
-        raise ValueError(f"two widths or more are needed, not {text!r}")
-    return found
+    words = [word.strip() for word in text.split(",")]
+    if len(words) < 2 or not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise ArgumentTypeError(f"two widths or more are needed, not {text!r}")
+    return [int(word) for word in words]
 
 
 class Worker:

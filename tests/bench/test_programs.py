@@ -1,0 +1,26 @@
+"""The programs in benchmarks/: a command line that asks for nothing they can measure is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "message"),
+    [
+        ("run.py", ["--mode", "gard"], "'gard' is no mode: forward, grad or step"),
+        ("workflow.py", ["--widths", "3"], "two widths or more are needed, not '3'"),
+        ("workflow.py", ["--widths", "3,0"], "two widths or more are needed, not '3,0'"),
+        ("workflow.py", ["--widths", "3,wide"], "two widths or more are needed, not '3,wide'"),
+    ],
+)
+def test_command_lines_that_ask_for_nothing_are_refused(program: str, arguments: list[str], message: str) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / program), *arguments]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 2 and message in found.stderr and not found.stdout
