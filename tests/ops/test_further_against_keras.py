@@ -91,6 +91,22 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("rearrange", (X, "a (b c) d -> c (d a) b"), {"b": 2}),
     ("slogdet", (X[:, :3, :3],), {}),
     ("cholesky_inverse", (P[0, :3, :3],), {}),
+    ("fliplr", (X,), {}),
+    ("flipud", (X,), {}),
+    ("allclose", (HOLES, HOLES), {"equal_nan": True}),
+    ("allclose", (U, U * 1.001), {"rtol": 1e-2}),
+    ("allclose", (U, U + 1), {}),
+    ("bitwise_invert", (I,), {}),
+    ("bitwise_not", (BYTES,), {}),
+    ("conjugate", (X,), {}),
+    ("erfc", (X,), {}),
+    ("erfinv", (U,), {}),
+    ("hard_swish", (X * 4,), {}),
+    ("swish", (X,), {}),
+    ("sparsemax", (X * 100,), {}),  # one 1; where several share it, those of Keras do not add up: see test_activations
+    ("stop_gradient", (X,), {}),
+    ("depthwise_conv", (IMAGE, P[:2, :2, :4, None]), {"strides": 2, "padding": "same"}),
+    ("separable_conv", (IMAGE, P[:2, :2, :4, None], P[None, :1, :4]), {}),
 ]
 
 
