@@ -8,6 +8,7 @@ import marshal
 import os
 import pickle
 import struct
+import tempfile
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
@@ -373,8 +374,21 @@ def test_links_in_the_archive_are_refused() -> None:
     refused(archive_with("assets", b"/etc", external_attr=0o120777 << 16, create_system=3), "leads out of it")
 
 
-def test_members_that_nobody_asked_for_are_not_written() -> None:
-    kg.models.load_model(archive_with("assets/layers/dense/evil.txt"))
+def test_members_that_nobody_asked_for_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = archive_with("assets/layers/dense/evil.txt")
+    opened: list[str] = []
+    opens = zipfile.ZipFile.open
+
+    def noted(archive: zipfile.ZipFile, member: Any, *args: Any, **options: Any) -> Any:
+        opened.append(getattr(member, "filename", member))
+        return opens(archive, member, *args, **options)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", noted)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = sorted(tmp_path.rglob("*"))
+    kg.models.load_model(path)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert "config.json" in opened and not [name for name in opened if "evil" in name]
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
