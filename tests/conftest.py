@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from difflib import unified_diff
 from pathlib import Path
 
@@ -44,6 +44,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.fixture
+def tables_of_ops() -> Iterator[None]:
+    """After a test that adds to the tables of ops, these are as they were."""
+    from kgraph.graph.op import FUNCTIONS, OPS
+
+    before = dict(OPS), dict(FUNCTIONS)
+    yield
+    for table, rows in zip((OPS, FUNCTIONS), before, strict=True):
+        table.clear()
+        table.update(rows)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_every_stage_can_be_looked_at(capsys: pytest.CaptureFixture[str]) -> Non
     assert len(kernels) == 2, "each Dense is one kernel, its bias and activation inside"
 
 
-def test_an_op_is_one_row() -> None:
+def test_an_op_is_one_row(tables_of_ops: None) -> None:
     value_error, gradient_error = example("add_an_op")["main"]()
     assert value_error < 1e-5
     assert gradient_error < 1e-3

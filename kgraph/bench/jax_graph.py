@@ -23,10 +23,14 @@ ALIKE = (
     "logical_not", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "left_shift", "right_shift", "where",
     "negative", "absolute", "sign", "square", "sqrt", "reciprocal", "exp", "expm1", "log", "log1p", "sin", "cos", "tan",
     "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "floor", "ceil", "round",
-    "trunc", "isnan", "isinf", "isfinite", "take", "take_along_axis", "cumsum", "cumprod", "reshape", "broadcast_to",
+    "trunc", "isnan", "isinf", "isfinite", "take_along_axis", "cumsum", "cumprod", "reshape", "broadcast_to",
     "transpose",
 )  # fmt: skip
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all")
+
+
+def _take(table: Any, indices: Any, axis: int, wraps: bool = True) -> Any:
+    return jnp.take(table, indices, axis=axis)
 
 
 def _slice(x: Any, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int]) -> Any:
@@ -73,6 +77,7 @@ ROWS: dict[str, Callable[..., Any]] = {
     "log_softmax": lambda x, axes: jax.nn.log_softmax(x, axes),
     "einsum": lambda *operands, spec: jnp.einsum(spec, *operands),
     "slice": _slice,
+    "take": _take,
     "pad": _pad,
     "flip": lambda x, axes: jnp.flip(x, axes),
     "concatenate": lambda *parts, axis: jnp.concatenate(parts, axis),
