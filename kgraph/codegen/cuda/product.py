@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from kgraph.codegen.cuda.team import WARP, Geometry, Launch, Team, one_block, shared_loops, taken_apart
 from kgraph.codegen.schedule.kernel import Product, Strides
@@ -13,6 +14,15 @@ from kgraph.graph.sizes import Dim, product
 
 PADDING = 4  # elements after each row of a tile in shared memory, so that its columns lie in different banks
 MULTIPROCESSORS = 132  # of the largest GPU in mind: tiles are large only where there are so many of them
+
+
+class Tile(Protocol):
+    """A block's part of a product."""
+
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -45,8 +55,8 @@ def shape_of(schedule: Product, geometry: Geometry) -> Shape:
         each *= 2  # of float64, such tiles are too large for 48 KB of shared memory
     return Shape(
         side,
-        _at_most(each, rows, side),
-        _at_most(each, columns, side),
+        at_most(each, rows, side),
+        at_most(each, columns, side),
         max(1, min(geometry.depth, depth)) if isinstance(depth, int) else geometry.depth,
     )
 
@@ -57,7 +67,8 @@ def large_enough(schedule: Product, side: int) -> bool:
     return isinstance(rows, int) and isinstance(columns, int) and rows * columns >= MULTIPROCESSORS * side**2
 
 
-def _at_most(each: int, extent: Dim, side: int) -> int:
+def at_most(each: int, extent: Dim, side: int) -> int:
+    """How many parts of this length a tile has along an axis: no more than the axis has."""
     return max(1, min(each, -(-extent // side))) if isinstance(extent, int) else each
 
 
@@ -75,14 +86,7 @@ def contract(text: Source, schedule: Product, geometry: Geometry) -> Launch:
         text(f"{name}_tile = cuda.shared.array({shape.depth * pitch(size)}, {dtype}, alignment=16)")
     text(f"sums = cuda.shared.array({shape.side * shape.width}, {dtype}, alignment=16)")
     text("x = cuda.threadIdx.x", "y = cuda.threadIdx.y", f"thread = y * {shape.side} + x")
-    tiles = [
-        Loop("row_tile", strips(schedule.row.extent, shape.height)),
-        Loop("column_tile", strips(schedule.column.extent, shape.width)),
-    ]
-    loops = (*schedule.batch, *tiles)
-    taken_apart(text, loops)
-    text(f"first = row_tile * {shape.height}", f"start = column_tile * {shape.width}")
-    starts(text, schedule)
+    blocks = begin(text, schedule, shape)
     text(*(f"total{r}_{c} = {dtype}(0)" for r in range(shape.rows) for c in range(shape.columns)))
     with text.block(f"for done in range(0, {depth_of(schedule)}, {shape.depth}):"):
         load(text, "left", schedule, shape)
@@ -91,7 +95,20 @@ def contract(text: Source, schedule: Product, geometry: Geometry) -> Launch:
         multiply(text, shape)
         text("cuda.syncthreads()")
     finish(text, schedule, shape)
-    return Launch(product(loop.extent for loop in loops), (shape.side, shape.side))
+    return Launch(blocks, (shape.side, shape.side))
+
+
+def begin(text: Source, schedule: Product, tile: Tile) -> Dim:
+    """Which tile this block makes, and where its operands begin; returns how many blocks there are."""
+    tiles = [
+        Loop("row_tile", strips(schedule.row.extent, tile.height)),
+        Loop("column_tile", strips(schedule.column.extent, tile.width)),
+    ]
+    loops = (*schedule.batch, *tiles)
+    taken_apart(text, loops)
+    text(f"first = row_tile * {tile.height}", f"start = column_tile * {tile.width}")
+    starts(text, schedule)
+    return product(loop.extent for loop in loops)
 
 
 def whole_rows(text: Source, schedule: Product, geometry: Geometry) -> Launch:
@@ -139,11 +156,16 @@ def pitch(size: int) -> int:
     return size + PADDING
 
 
+def side_of(name: str, schedule: Product, tile: Tile) -> tuple[str, Strides, Loop, int, str]:
+    """An operand, its strides, the loop along it, how much of that a tile has, and the name of where this begins."""
+    if name == "left":
+        return schedule.left, schedule.left_strides, schedule.row, tile.height, "first"
+    return schedule.right, schedule.right_strides, schedule.column, tile.width, "start"
+
+
 def load(text: Source, name: str, schedule: Product, shape: Shape) -> None:
     """One operand's tile into shared memory, as [deep, across]; neighbouring threads read neighbours if they can."""
-    is_left = name == "left"
-    operand, strides = (schedule.left, schedule.left_strides) if is_left else (schedule.right, schedule.right_strides)
-    loop, size, first = (schedule.row, shape.height, "first") if is_left else (schedule.column, shape.width, "start")
+    operand, strides, loop, size, first = side_of(name, schedule, shape)
     with text.block(f"for item in range(thread, {size * shape.depth}, {shape.threads}):"):
         if strides.row == 1:
             text(f"across = item % {size}", f"deep = item // {size}")
@@ -184,9 +206,13 @@ def finish(text: Source, schedule: Product, shape: Shape) -> None:
         text("cuda.syncthreads()")
         with text.block(f"for item in range(thread, {shape.side * shape.width}, {shape.threads}):"):
             text(f"row = first + item // {shape.width} * {shape.rows} + turn", f"column = start + item % {shape.width}")
-            within = f"row < {schedule.row.extent} and column < {schedule.column.extent}"
-            with text.block(f"if {within}:"):
-                text("total = sums[item]")
-                for one in schedule.blocks:
-                    one_block(text, one, Team(1))
+            end_one(text, schedule, "sums[item]")
         text("cuda.syncthreads()")
+
+
+def end_one(text: Source, schedule: Product, total: str) -> None:
+    """What follows from one sum, if `row` and `column` lie inside of the product."""
+    with text.block(f"if row < {schedule.row.extent} and column < {schedule.column.extent}:"):
+        text(f"total = {total}")
+        for one in schedule.blocks:
+            one_block(text, one, Team(1))

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kgraph.codegen.cuda.product import depth_of, large_enough, place, starts
-from kgraph.codegen.cuda.team import WARP, Geometry, Launch, Team, one_block, taken_apart
+from kgraph.codegen.cuda.product import at_most, begin, depth_of, end_one, large_enough, offset, place, side_of
+from kgraph.codegen.cuda.team import WARP, Geometry, Launch
 from kgraph.codegen.schedule.kernel import Product
-from kgraph.codegen.schedule.source import Source, digits, strips, sum_text
-from kgraph.graph.index import Loop
-from kgraph.graph.sizes import Dim, product
+from kgraph.codegen.schedule.source import Source, digits, sum_text
 from kgraph.graph.types import HALF
 
 ROWS, COLUMNS, DEPTH = 16, 8, 16  # of one instruction
@@ -76,14 +74,10 @@ def shape_of(schedule: Product, geometry: Geometry) -> Shape:
     return Shape(
         rows,
         columns,
-        _at_most(each, schedule.row.extent, rows * ROWS),
-        _at_most(each, schedule.column.extent, columns * COLUMNS),
+        at_most(each, schedule.row.extent, rows * ROWS),
+        at_most(each, schedule.column.extent, columns * COLUMNS),
         geometry.steps * DEPTH,
     )
-
-
-def _at_most(each: int, extent: Dim, unit: int) -> int:
-    return max(1, min(each, -(-extent // unit))) if isinstance(extent, int) else each
 
 
 def contract(text: Source, schedule: Product, geometry: Geometry) -> Launch:
@@ -99,14 +93,7 @@ def contract(text: Source, schedule: Product, geometry: Geometry) -> Launch:
         "group, place = lane // 4, lane % 4",
         f"warp_row, warp_column = warp // {shape.columns}, warp % {shape.columns}",
     )
-    tiles = [
-        Loop("row_tile", strips(schedule.row.extent, shape.height)),
-        Loop("column_tile", strips(schedule.column.extent, shape.width)),
-    ]
-    loops = (*schedule.batch, *tiles)
-    taken_apart(text, loops)
-    text(f"first = row_tile * {shape.height}", f"start = column_tile * {shape.width}")
-    starts(text, schedule)
+    blocks = begin(text, schedule, shape)
     text(*(f"{', '.join(sums_of(m, n))} = {', '.join(['float32(0)'] * 4)}" for m, n in shape.tiles))
     with text.block(f"for done in range(0, {depth_of(schedule)}, {shape.depth}):"):
         load(text, "left", schedule, shape)
@@ -115,7 +102,7 @@ def contract(text: Source, schedule: Product, geometry: Geometry) -> Launch:
         multiply(text, schedule, shape)
         text("cuda.syncthreads()")
     finish(text, schedule, shape)
-    return Launch(product(loop.extent for loop in loops), (WARP, shape.rows * shape.columns))
+    return Launch(blocks, (WARP, shape.rows * shape.columns))
 
 
 def sums_of(m: int, n: int) -> list[str]:
@@ -125,9 +112,7 @@ def sums_of(m: int, n: int) -> list[str]:
 
 def load(text: Source, name: str, schedule: Product, shape: Shape) -> None:
     """One operand's tile into shared memory, as pairs; neighbouring threads read neighbours where they can."""
-    is_left = name == "left"
-    operand, strides = (schedule.left, schedule.left_strides) if is_left else (schedule.right, schedule.right_strides)
-    loop, size, first = (schedule.row, shape.height, "first") if is_left else (schedule.column, shape.width, "start")
+    operand, strides, loop, size, first = side_of(name, schedule, shape)
     pairs = shape.depth // 2
     with text.block(f"for item in range(thread, {size * pairs}, {shape.threads}):"):
         if strides.row == 1:
@@ -151,21 +136,17 @@ def multiply(text: Source, schedule: Product, shape: Shape) -> None:
     text(f"beside = (warp_column * {shape.across * COLUMNS} + group) * {pitch} + place")
     with text.block(f"for deep in range(0, {shape.depth // 2}, {PAIRS}):"):
         for m in range(shape.down):
-            for number, offset in enumerate((0, 8 * pitch, 4, 8 * pitch + 4)):
-                at = [("above", 1), ("deep", 1), *_constant(m * ROWS * pitch + offset)]
+            for number, distance in enumerate((0, 8 * pitch, 4, 8 * pitch + 4)):
+                at = [("above", 1), ("deep", 1), *offset(m * ROWS * pitch + distance)]
                 text(f"left{m}_{number} = left_tile[{sum_text(at)}]")
         for n in range(shape.across):
-            for number, offset in enumerate((0, 4)):
-                at = [("beside", 1), ("deep", 1), *_constant(n * COLUMNS * pitch + offset)]
+            for number, distance in enumerate((0, 4)):
+                at = [("beside", 1), ("deep", 1), *offset(n * COLUMNS * pitch + distance)]
                 text(f"right{n}_{number} = right_tile[{sum_text(at)}]")
         for m, n in shape.tiles:
             sums = ", ".join(sums_of(m, n))
             operands = [*(f"left{m}_{number}" for number in range(4)), *(f"right{n}_{number}" for number in range(2))]
             text(f"{sums} = cuda.mma_{schedule.operand_dtype}({', '.join(operands)}, {sums})")
-
-
-def _constant(number: int) -> list[tuple[str, Dim]]:
-    return [(str(number), 1)] if number else []
 
 
 def finish(text: Source, schedule: Product, shape: Shape) -> None:
@@ -177,9 +158,9 @@ def finish(text: Source, schedule: Product, shape: Shape) -> None:
         for m in range(shape.down):
             with text.block(f"if turn == {m}:"):
                 for n in range(shape.across):
-                    offsets = (0, 1, 8 * pitch, 8 * pitch + 1)
-                    for name, offset in zip(sums_of(m, n), offsets, strict=True):
-                        text(f"sums[{sum_text([('above', 1), *_constant(n * COLUMNS + offset)])}] = {name}")
+                    distances = (0, 1, 8 * pitch, 8 * pitch + 1)
+                    for name, distance in zip(sums_of(m, n), distances, strict=True):
+                        text(f"sums[{sum_text([('above', 1), *offset(n * COLUMNS + distance)])}] = {name}")
         text("cuda.syncthreads()")
         with text.block(f"for item in range(thread, {shape.rows * ROWS * shape.width}, {shape.threads}):"):
             text(
@@ -187,9 +168,5 @@ def finish(text: Source, schedule: Product, shape: Shape) -> None:
                 f"row = first + down // {ROWS} * {shape.down * ROWS} + turn * {ROWS} + down % {ROWS}",
                 f"column = start + item % {shape.width}",
             )
-            within = f"row < {schedule.row.extent} and column < {schedule.column.extent}"
-            with text.block(f"if {within}:"):
-                text(f"total = sums[down * {pitch} + item % {shape.width}]")
-                for one in schedule.blocks:
-                    one_block(text, one, Team(1))
+            end_one(text, schedule, f"sums[down * {pitch} + item % {shape.width}]")
         text("cuda.syncthreads()")
