@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,3 +27,20 @@ def mlp() -> kg.Model:
 def method(f: Executable, name: str = "__call__") -> Callable[..., Any]:
     """The same call through Python."""
     return getattr(Executable, name).__get__(f)
+
+
+def wrong_of_threads(f: Callable[..., Any], inputs: Sequence[Any], wanted: Sequence[Any], times: int) -> list[Any]:
+    """The shapes of inputs for which a call gave something else, when each is called in a thread of its own."""
+    wrong: list[Any] = []
+
+    def call(x: Any, y: Any) -> None:
+        for _ in range(times):
+            if not np.array_equal(f(x), y):
+                wrong.append(x.shape)
+
+    threads = [threading.Thread(target=call, args=pair) for pair in zip(inputs, wanted, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return wrong

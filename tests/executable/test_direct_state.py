@@ -10,7 +10,7 @@ import weakref
 
 import numpy as np
 import pytest
-from direct_calls import floats, method, mlp
+from direct_calls import floats, method, mlp, wrong_of_threads
 
 import kgraph as kg
 from kgraph.errors import RangeError
@@ -100,19 +100,7 @@ def test_many_threads_may_call_at_once(model, monkeypatch, long):
     f = kg.compile(model)
     inputs = [floats(size, 12) for size in (1, 7, 64, 300)] * 4
     wanted = [method(f)(x) for x in inputs]
-    wrong = []
-
-    def call(x, y):
-        for _ in range(200):
-            if not np.array_equal(f(x), y):
-                wrong.append(x.shape)
-
-    threads = [threading.Thread(target=call, args=pair) for pair in zip(inputs, wanted, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    assert not wrong_of_threads(f, inputs, wanted, 200)
 
 
 def test_calls_and_assignments_in_other_threads():

@@ -6,11 +6,11 @@ import multiprocessing
 import pickle
 import subprocess
 import sys
-import threading
 from typing import Any
 
 import numpy as np
 import pytest
+from direct_calls import wrong_of_threads
 
 import kgraph as kg
 from kgraph.errors import ArgumentError, DTypeError, RangeError, ShapeError
@@ -177,19 +177,7 @@ def test_it_works_in_a_child_process(compiled, method):
 def test_many_threads_may_call_at_once(compiled):
     inputs = [batch(size) for size in (1, 7, 64, 300)] * 4
     wanted = [compiled(x) for x in inputs]
-    wrong = []
-
-    def call(x, y):
-        for _ in range(20):
-            if not np.array_equal(compiled(x), y):
-                wrong.append(x.shape)
-
-    threads = [threading.Thread(target=call, args=pair) for pair in zip(inputs, wanted, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    assert not wrong_of_threads(compiled, inputs, wanted, 20)
 
 
 def test_the_bits_do_not_depend_on_the_number_of_threads(model):
