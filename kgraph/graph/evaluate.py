@@ -10,7 +10,7 @@ import numpy as np
 from kgraph.errors import ShapeError
 from kgraph.graph.ir import GRADIENTS, Graph, Node
 from kgraph.graph.op import OPS
-from kgraph.graph.sizes import Size, resolve, shown
+from kgraph.graph.sizes import Size, resolve, shown, unmet
 from kgraph.graph.types import TensorType, is_floating, numpy_dtype
 
 EXPAND: list[Callable[[Graph], Graph]] = []  # computes the gradients that a graph asks for; autodiff puts it here
@@ -51,8 +51,8 @@ def bind_sizes(
     for name, shape in zip(graph.inputs, shapes, strict=True):
         match_shape(name, graph[name].tensor, shape, sizes)
     for a, b, name in graph.assumed:
-        if resolve(a, sizes) != resolve(b, sizes):
-            error = ShapeError(f"{name}: {a} is {resolve(a, sizes)} and {b} is {resolve(b, sizes)}; they must be equal")
+        if wrong := unmet(a, b, sizes):
+            error = ShapeError(f"{name}: {wrong}")
             if name in graph and graph[name].origin:
                 error.add_note(f"  from {graph[name].origin}")
             raise error

@@ -258,6 +258,25 @@ def unify(a: Dim, b: Dim) -> Dim:
     return a if isinstance(a, int) else b if isinstance(b, int) else a
 
 
+def unmet(a: Dim, b: Dim, sizes: Mapping[str, int]) -> str:
+    """What is wrong in a call with two sizes that `unify` assumed to be equal; empty where nothing is."""
+    one, other = resolve(a, sizes), resolve(b, sizes)
+    if one == other:
+        return ""
+    for atoms, _ in _terms(b - a):
+        if a == 0 and len(atoms) == 1 and isinstance(atoms[0], Least):
+            return _too_small(atoms[0].value, sizes)
+    return f"{a} is {one} and {b} is {other}; they must be equal"
+
+
+def _too_small(value: Dim, sizes: Mapping[str, int]) -> str:
+    number = dict(_terms(value)).get((), 0)
+    rest = value - number
+    if all(factor < 0 for _, factor in _terms(rest)):
+        return f"{-rest} must be at most {number}, and is {resolve(-rest, sizes)}"
+    return f"{rest} must be at least {-number}, and is {resolve(rest, sizes)}"
+
+
 @contextmanager
 def assuming() -> Any:
     """Collect what `unify` assumes inside the block."""

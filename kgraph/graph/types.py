@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from typing import Any
@@ -77,6 +78,13 @@ def float_limits(dtype: str) -> tuple[float, float]:
     """The smallest and the largest finite number of a floating dtype."""
     largest = 3.3895313892515355e38 if dtype == "bfloat16" else float(np.finfo(dtype).max)
     return -largest, largest
+
+
+def ends_of(dtype: str) -> tuple[Any, Any]:
+    """The least and the greatest value of a dtype, infinities among them: where a maximum and a minimum start."""
+    if dtype == "bool":
+        return False, True
+    return (-math.inf, math.inf) if is_float(dtype) else (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max))
 
 
 def memory_dtype(dtype: str) -> str:

@@ -33,6 +33,7 @@ from kgraph.ops import (  # noqa: F401 - importing them fills the table
     random,
     reduce,
     scattering,
+    segments,
     series,
     shapes,
     sorting,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import reduce
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from kgraph.errors import ShapeError
 from kgraph.graph.op import Op
 from kgraph.graph.sizes import product, shown
-from kgraph.graph.types import TensorType, is_float, numpy_dtype
+from kgraph.graph.types import TensorType, ends_of, numpy_dtype
 from kgraph.ops import move
 from kgraph.ops.arithmetic import add, divide, maximum, where
 from kgraph.ops.compare import equal, greater
@@ -60,7 +59,7 @@ def _pooled(inputs: Any, pool_size: Any, strides: Any, padding: str, data_format
     steps = widths if strides is None else several(strides, axes, "strides")
     ends = paddings(padding, sizes, widths, steps, (1,) * axes)
     if largest:
-        whole = padded(x, *ends, (1,) * axes, least(kind.dtype))
+        whole = padded(x, *ends, (1,) * axes, ends_of(kind.dtype)[0])
         if widths == steps and 1 < product(widths) <= MOST_TAPS and _are_tiled(kind_of(whole).shape[1:-1], widths):
             return as_before(tile_max(whole, widths=widths), first)
         return as_before(_combined(whole, widths, steps, maximum, max_row), first)
@@ -129,11 +128,6 @@ tile_max = primitive(
         vjp=_tiles_vjp,
     )
 )
-
-
-def least(dtype: str) -> Any:
-    """A number that no other of this dtype is below."""
-    return -math.inf if is_float(dtype) else int(np.iinfo(dtype).min)
 
 
 def _total(x: Any, widths: Any, strides: Any) -> Any:

@@ -24,7 +24,7 @@ def _same(x: TensorType, axes: Axes) -> TensorType:
 
 def _below_largest(x: Any, axes: Axes) -> Any:
     """x less its largest element along the axes, so that exp of it cannot overflow."""
-    return subtract(x, max_row(x, axes=axes, keepdims=True))
+    return subtract(x, max_row(x, axes=axes, keepdims=True, of_none=True))
 
 
 def _softmax(x: Any, axes: Axes) -> Any:

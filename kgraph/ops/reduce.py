@@ -1,6 +1,7 @@
 """Rows that make one element of many along axes (sum, max, ...), and those that run along one axis (cumsum, cumprod).
 
-Attributes: `axes`, a sorted tuple of numbers from 0 on, and `keepdims`; of the running ones, `axis`.
+Attributes: `axes`, a sorted tuple of numbers from 0 on, and `keepdims`; of the running ones, `axis`. max and min take
+`of_none`, too: whether no elements have one, which is then the end of their dtype.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import numpy as np
 
 from kgraph.errors import ShapeError
 from kgraph.graph.op import Op, as_they_are
-from kgraph.graph.sizes import Shape, shown
-from kgraph.graph.types import TensorType
+from kgraph.graph.sizes import Shape, assume_at_least_zero, shown
+from kgraph.graph.types import TensorType, ends_of, type_of
 from kgraph.ops.arithmetic import cast, divide, multiply, where
 from kgraph.ops.compare import equal, logical_and
 from kgraph.ops.elementwise import Grad, all_bools, no_bools
@@ -37,11 +38,20 @@ def _same(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
     return TensorType(reduced(x.shape, axes, keepdims), x.dtype)
 
 
-def _extreme(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
-    for axis in axes:
+def _extreme(x: TensorType, axes: tuple[int, ...], keepdims: bool, of_none: bool = False) -> TensorType:
+    for axis in () if of_none else axes:
         if x.shape[axis] == 0:
             raise ShapeError(f"the extreme of no elements: axis {axis} of shape {shown(x.shape)} is empty")
+        assume_at_least_zero(x.shape[axis] - 1)
     return _same(x, axes, keepdims)
+
+
+def _extreme_numpy(call: Callable[..., Any], end: int) -> Callable[..., Any]:
+    def extreme(x: np.ndarray, axes: tuple[int, ...], keepdims: bool, of_none: bool = False) -> Any:
+        options = {"initial": ends_of(type_of(x).dtype)[end]} if of_none else {}
+        return call(x, axis=axes, keepdims=keepdims, **options)
+
+    return extreme
 
 
 def _position(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
@@ -70,7 +80,7 @@ def _prod_vjp(g: Symbol, y: Symbol, x: Symbol, axes: tuple[int, ...], keepdims: 
     return (multiply(kept(g, x, axes, keepdims), where(zero, at_zero, elsewhere)),)
 
 
-def _extreme_vjp(g: Symbol, y: Symbol, x: Symbol, axes: tuple[int, ...], keepdims: bool) -> Grad:
+def _extreme_vjp(g: Symbol, y: Symbol, x: Symbol, axes: tuple[int, ...], keepdims: bool, of_none: bool = False) -> Grad:
     """Shared among the elements that are the extreme one."""
     chosen = equal(x, kept(y, x, axes, keepdims))
     count = sum_row(cast(chosen, g.type.dtype), axes=axes, keepdims=True)
@@ -97,7 +107,7 @@ prod_row = _reduction(
 )
 max_row = _reduction(
     "max",
-    lambda x, axes, keepdims: np.max(x, axis=axes, keepdims=keepdims),
+    _extreme_numpy(np.max, 0),
     "lowest_{T}()",
     "maximum({0}, {1})",
     type=_extreme,
@@ -106,7 +116,7 @@ max_row = _reduction(
 )
 min_row = _reduction(
     "min",
-    lambda x, axes, keepdims: np.min(x, axis=axes, keepdims=keepdims),
+    _extreme_numpy(np.min, 1),
     "highest_{T}()",
     "minimum({0}, {1})",
     type=_extreme,

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError, ShapeError
-from kgraph.graph.op import FUNCTIONS, Op
+from kgraph.graph.op import Op
 from kgraph.graph.sizes import Shape, Size, product, shown, unify
-from kgraph.graph.types import TensorType, is_floating, numpy_dtype, promote, standard_dtype
+from kgraph.graph.types import TensorType, promote, standard_dtype
 from kgraph.ops.arithmetic import add, cast, multiply, where
 from kgraph.ops.compare import equal
 from kgraph.ops.creating import zeros
 from kgraph.ops.gather import check_indices, check_integers, index_dtype, take, wrap, zeros_of
 from kgraph.ops.joining import split
 from kgraph.ops.move import iota, shape_of
-from kgraph.ops.shapes import broadcast_to, dims, expand_dims, reshape, squeeze
+from kgraph.ops.shapes import broadcast_to, dims, reshape, squeeze
 from kgraph.tracing.trace import Symbol, as_symbol, function, primitive
 
 
@@ -157,33 +157,3 @@ def _written(write: Any, base: Any, indices: Any, updates: Any) -> Any:
     wanted = (*shape_of(flat), *merged[1:])
     updates = broadcast_to(updates, wanted) if shape_of(updates) != wanted else updates
     return reshape(write(reshape(base, merged), flat, updates, axis=0), shape)
-
-
-@function
-def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    """Sums of the slices of data, along axis 0, that carry the same id; result: (num_segments, ...)."""
-    count = count_segments(segment_ids, num_segments)
-    kind = standard_dtype(data.dtype) if hasattr(data, "dtype") else standard_dtype(np.asarray(data).dtype)
-    return scatter_add(zeros((count, *shape_of(data)[1:]), kind), segment_ids, data, axis=0)
-
-
-@function
-def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    """The largest of the slices of data, along axis 0, with the same id; the least number where there are none."""
-    count = count_segments(segment_ids, num_segments)
-    rank = len(shape_of(data))
-    ids = reshape(segment_ids, (1, *shape_of(segment_ids), *(1,) * (rank - 1)))
-    same = equal(ids, iota(shape=(count, *(1,) * rank), axis=0, dtype="int32"))
-    kind = numpy_dtype(standard_dtype(data.dtype if hasattr(data, "dtype") else np.asarray(data).dtype))
-    least = -np.inf if is_floating(kind) else False if kind.kind == "b" else int(np.iinfo(kind).min)
-    return FUNCTIONS["max"](where(same, expand_dims(data, 0), least), axis=1)
-
-
-def count_segments(segment_ids: Any, num_segments: int | None) -> Any:
-    if num_segments is not None:
-        return num_segments
-    if isinstance(segment_ids, Symbol):
-        raise ArgumentError(
-            "segment ids known only at the call need num_segments; where x.shape[0] is None, ops.shape(x)[0] is a size"
-        )
-    return int(np.max(segment_ids, initial=-1)) + 1

@@ -11,7 +11,7 @@ from kgraph import config, tree
 from kgraph.errors import ArgumentError, ShapeError
 from kgraph.graph.op import FUNCTIONS
 from kgraph.graph.sizes import Size, shown
-from kgraph.graph.types import is_floating, numpy_dtype
+from kgraph.graph.types import numpy_dtype
 from kgraph.ops import statistics
 from kgraph.ops.arithmetic import (
     absolute,
@@ -32,10 +32,9 @@ from kgraph.ops.creating import dtype_of, linspace
 from kgraph.ops.indexing import take
 from kgraph.ops.joining import concatenate, stack
 from kgraph.ops.loops import map as map_slices
-from kgraph.ops.move import iota, part, shape_of
+from kgraph.ops.move import part, shape_of
 from kgraph.ops.pointwise import log10
 from kgraph.ops.products import matmul
-from kgraph.ops.scattering import count_segments
 from kgraph.ops.shapes import expand_dims, flip, reshape, swapaxes
 from kgraph.ops.tensors import composed, floating, tensor
 from kgraph.ops.transcendental import exp, log, sqrt
@@ -174,31 +173,6 @@ def psnr(x1: Any, x2: Any, max_val: Any) -> Any:
     """How much larger the square of max_val is than the mean square of x1 - x2, in decibels."""
     error = statistics.mean(square(subtract(floating(x1), floating(x2))))
     return subtract(multiply(log10(max_val), 20.0), multiply(log10(error), 10.0))
-
-
-# segments ------------------------------------------------------------------------------------------------------------
-
-
-@function
-def segment_min(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    """The least of the slices of data, along axis 0, with the same id; the largest number where there are none."""
-    kind = numpy_dtype(dtype_of(data))
-    most = np.inf if is_floating(kind) else True if kind.kind == "b" else int(np.iinfo(kind).max)
-    return _of_segments(statistics.min, most, data, segment_ids, num_segments)
-
-
-@function
-def segment_prod(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    """The products of the slices of data, along axis 0, with the same id; 1 where there are none."""
-    return _of_segments(statistics.prod, 1, data, segment_ids, num_segments)
-
-
-def _of_segments(call: Callable[..., Any], empty: Any, data: Any, segment_ids: Any, num_segments: int | None) -> Any:
-    data = tensor(data)
-    count, rank = count_segments(segment_ids, num_segments), len(shape_of(data))
-    ids = reshape(segment_ids, (1, *shape_of(segment_ids), *(1,) * (rank - 1)))
-    same = equal(ids, iota(shape=(count, *(1,) * rank), axis=0, dtype="int32"))
-    return cast(call(where(same, expand_dims(data, 0), empty), 1), dtype_of(data))
 
 
 # windows of a signal -------------------------------------------------------------------------------------------------

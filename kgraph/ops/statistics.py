@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from functools import partial
 from typing import Any
 
 from kgraph.errors import ArgumentError
@@ -77,12 +78,10 @@ def min(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -
 
 
 def _extreme(row: Any, between: Any, x: Any, axis: Any, keepdims: bool, initial: Any) -> Any:
+    x = x if is_pattern(x) else tensor(x)
     if initial is None:
-        return _along(row, x if is_pattern(x) else tensor(x), axis, keepdims)
-    axes, x = axes_of(x, axis), tensor(x)
-    if builtins.any(shape_of(x)[place] == 0 for place in axes):
-        return FUNCTIONS["full"](reduce.reduced(shape_of(x), axes, keepdims), initial, dtype_of(x))
-    return between(_along(row, x, axes, keepdims), cast(initial, dtype_of(x)))
+        return _along(row, x, axis, keepdims)
+    return between(_along(partial(row, of_none=True), x, axis, keepdims), cast(initial, dtype_of(x)))
 
 
 @composed

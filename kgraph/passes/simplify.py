@@ -18,6 +18,7 @@ absolute, cast, negative, reciprocal, rsqrt, sqrt, square, stop_gradient, where,
     ("absolute", "cast", "negative", "reciprocal", "rsqrt", "sqrt", "square", "stop_gradient", "where", "power"),
 )
 total = row("sum")
+EXTREMES = tuple(map(row, ("max", "min")))
 REDUCTIONS = tuple(map(row, ("sum", "prod", "max", "min", "any", "all")))
 PAIRS = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "equal", "not_equal", "less",
          "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_xor")  # fmt: skip
@@ -84,6 +85,11 @@ def moves_elements(x: Symbol, axes: tuple[int, ...]) -> Any:
 
 def sums_elements(x: Symbol, axes: tuple[int, ...]) -> Any:
     return any(x.type.shape[axis] != 1 for axis in axes) and "there is more than one element to combine"
+
+
+def perhaps_nothing(x: Symbol, axes: tuple[int, ...]) -> Any:
+    sizes = [x.type.shape[axis] for axis in axes]
+    return not all(isinstance(size, int) and size > 0 for size in sizes) and "there may be no elements"
 
 
 # what replaces ---------------------------------------------------------------------------------------------------
@@ -169,6 +175,9 @@ MOVES = (
     rule("reduction of no more than one element", lambda x, axes, keepdims: one_of("f", *REDUCTIONS)(
             x, axes=axes, keepdims=keepdims),
          lambda x, axes, keepdims: reshape(x, shape=reduced(x.type, axes, keepdims)), sums_elements),
+    rule("extreme of elements that are there", lambda x, axes, keepdims: one_of("f", *EXTREMES)(
+            x, axes=axes, keepdims=keepdims, of_none=True),
+         lambda f, x, axes, keepdims: row(f.op)(x, axes=axes, keepdims=keepdims), perhaps_nothing),
     rule("sum of sum", lambda x, inner, outer, keepdims: total(total(x, axes=inner, keepdims=keepdims), axes=outer,
                                                                keepdims=keepdims),
          sum_of_sums),

@@ -16,7 +16,7 @@ import numpy as np
 
 from kgraph.codegen.scalars import float32, float32_angles, float32_powers, integers, library
 from kgraph.codegen.scalars.philox import philox
-from kgraph.graph.types import DTYPES, FLOATS
+from kgraph.graph.types import DTYPES, HALF, ends_of
 
 Scalars = dict[str, Callable[..., Any]]
 
@@ -131,13 +131,11 @@ def _always(number: Any) -> Callable[[], Any]:
 
 def _limits() -> Scalars:
     """Where the maximum and the minimum of no elements start: lowest_float32(), highest_int8(), ..."""
-    found: Scalars = {"lowest_bool_": _always(np.False_), "highest_bool_": _always(np.True_)}
-    for name in DTYPES:
-        if name in ("bool", "float16", "bfloat16"):
-            continue
-        kind = np.dtype(name)
-        ends = (-np.inf, np.inf) if name in FLOATS else (np.iinfo(kind).min, np.iinfo(kind).max)
-        found[f"lowest_{name}"], found[f"highest_{name}"] = (_always(kind.type(end)) for end in ends)
+    found: Scalars = {}
+    for dtype in DTYPES:
+        if dtype not in HALF:
+            kind, name = np.dtype(dtype).type, "bool_" if dtype == "bool" else dtype
+            found[f"lowest_{name}"], found[f"highest_{name}"] = (_always(kind(end)) for end in ends_of(dtype))
     return found
 
 
