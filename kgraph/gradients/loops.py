@@ -18,18 +18,11 @@ import numpy as np
 from kgraph.errors import GraphError
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.loop import Parts, ancestors, descendants, results_of
-from kgraph.graph.op import OPS
+from kgraph.graph.op import DIVISION, OPS
 from kgraph.graph.types import TensorType, is_float, numpy_dtype
 from kgraph.tracing.trace import Symbol, filled, insert, record, reference
 
 Pullback = Callable[..., Graph]  # autodiff.pullback
-COSTLY = frozenset(
-    (
-        "power", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "arctan2", "sinh",
-        "cosh", "tanh", "arcsinh", "arccosh", "arctanh", "sigmoid", "softplus", "erf", "erfinv", "sqrt", "rsqrt",
-        "divide", "floor_divide", "mod", "reciprocal", "random_bits", "take", "take_along_axis",
-    )
-)  # fmt: skip
 
 
 class LoopGradient:
@@ -81,7 +74,8 @@ class LoopGradient:
         node = self.joint[name]
         if node.op == "const" or name in self.inputs.scanned or name in self.inputs.constant:
             return []
-        cheap = node.op in OPS and OPS[node.op].kind in ("map", "move") and node.op not in COSTLY
+        op = OPS.get(node.op)
+        cheap = op is not None and op.kind in ("map", "move") and op.cost < DIVISION
         return [one for source in self.joint.arguments(name) for one in self._stored(source)] if cheap else [name]
 
     def __call__(self, g: Sequence[Symbol | None], y: Symbol, xs: Sequence[Symbol]) -> list[Symbol | None]:

@@ -10,6 +10,7 @@ from kgraph.graph.types import is_float, promote
 
 OPS: dict[str, Op] = {}
 INDICES = {"take": 1, "take_along_axis": 1, "scatter_add": 1, "scatter_set": 1}  # arguments looked at before a kernel
+DIVISION, LOOKUP, CURVE = 3, 10, 20  # costs: of a quotient or root, of an address in memory, of exp and its like
 FUNCTIONS: dict[str, Callable[..., Any]] = {}  # public names: the rows, and what is composed of them
 
 
@@ -63,6 +64,7 @@ class Op:
     opened: Callable[..., Any] | None = None  # compose: (*xs, **attrs) -> the same value, written with other rows
     casts: Callable[..., Sequence[str]] = as_they_are  # dtypes of the arguments -> the dtypes they are cast to
     commutes: bool = False
+    cost: int = 1  # map, move: what one element takes beside its operands, in additions, about
 
     def scalar_of(self, dtype: str) -> str | None:
         """`scalar` for a first operand of this dtype."""

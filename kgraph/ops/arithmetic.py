@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.errors import ArgumentError
-from kgraph.graph.op import FUNCTIONS, OPS, Op, common, common_after_first, common_float
+from kgraph.graph.op import CURVE, DIVISION, FUNCTIONS, OPS, Op, common, common_after_first, common_float
 from kgraph.graph.sizes import Dim
 from kgraph.graph.types import TensorType, is_float, numpy_dtype, standard_dtype
 from kgraph.ops.axes import is_pattern
@@ -54,6 +54,7 @@ divide: Function = elementwise(
     scalar="{0} / {1}",
     casts=common_float,
     vjp=lambda g, y, a, b: (divide(g, b), negative(multiply(divide(g, b), y))),
+    cost=DIVISION,
 )
 
 
@@ -65,6 +66,7 @@ floor_divide = elementwise(
     scalar="{0} // {1}",
     scalar_of_integers="floor_divide_of_integers({0}, {1}, {A}(1))",
     casts=no_bools,
+    cost=CURVE,
 )
 mod = elementwise(
     "What remains of x1 after floor_divide(x1, x2); it has the sign of x2.",
@@ -75,6 +77,7 @@ mod = elementwise(
     scalar_of_integers="mod_of_integers({0}, {1}, {A}(1))",
     casts=no_bools,
     vjp=lambda g, y, a, b: (g, negative(multiply(g, floor_divide(a, b)))),
+    cost=CURVE,
 )
 
 # the larger and the smaller ----------------------------------------------------------------------------------------
@@ -158,6 +161,7 @@ reciprocal = elementwise(
     scalar="{T}(1) / {0}",
     casts=common_float,
     vjp=lambda g, y, x: (negative(multiply(g, square(y))),),
+    cost=DIVISION,
 )
 
 # rounding ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 
 from kgraph.errors import DTypeError, RangeError, ShapeError
 from kgraph.graph.index import Index, Operand, Read, choose, index
-from kgraph.graph.op import FUNCTIONS, Op
+from kgraph.graph.op import FUNCTIONS, LOOKUP, Op
 from kgraph.graph.sizes import Dim, Shape, broadcast_shapes, product, shown
 from kgraph.graph.types import SIGNED, UNSIGNED, TensorType, standard_dtype
 from kgraph.ops.arithmetic import add, cast, multiply, where
@@ -76,6 +76,7 @@ take = primitive(
         numpy=_take_numpy,
         read=_take_read,
         vjp=_take_vjp,
+        cost=LOOKUP,
     )
 )
 
@@ -167,5 +168,6 @@ take_along_axis = primitive(
         numpy=_along_numpy,
         read=_along_read,
         vjp=_along_vjp,
+        cost=LOOKUP,
     )
 )

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from kgraph.graph.op import common_float
+from kgraph.graph.op import CURVE, common_float
 from kgraph.ops.arithmetic import multiply, square
 from kgraph.ops.elementwise import elementwise
 from kgraph.ops.transcendental import exp
@@ -109,6 +109,7 @@ erf = elementwise(
     scalar="erf({0})",
     casts=common_float,
     vjp=lambda g, y, x: (multiply(g, multiply(exp(-square(x)), 2.0 / math.sqrt(math.pi))),),
+    cost=CURVE,
 )
 erfinv = elementwise(
     "What erf undoes; infinite at -1 and 1, NaN beyond.",
@@ -117,4 +118,5 @@ erfinv = elementwise(
     scalar="erfinv({0})",
     casts=common_float,
     vjp=lambda g, y, x: (multiply(g, multiply(exp(square(y)), 0.5 * math.sqrt(math.pi))),),
+    cost=CURVE,
 )

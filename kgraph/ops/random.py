@@ -9,7 +9,7 @@ import numpy as np
 
 from kgraph.errors import ArgumentError, DTypeError, ShapeError
 from kgraph.graph.index import Apply, Index, Operand, flatten, index
-from kgraph.graph.op import FUNCTIONS, Op
+from kgraph.graph.op import CURVE, FUNCTIONS, Op
 from kgraph.graph.sizes import Shape, shown
 from kgraph.graph.types import FLOATS, TensorType, numpy_dtype
 from kgraph.ops.arithmetic import add, cast, mod, multiply, negative, subtract, where
@@ -91,6 +91,7 @@ random_bits = primitive(  # element k, in row-major order, is word k % 4 of bloc
         numpy=_bits_numpy,
         read=_bits_read,
         vjp=lambda g, y, seed, shape: (None,),
+        cost=CURVE,
     )
 )
 
@@ -103,6 +104,7 @@ primitive(  # the bits that rows from `first` on, of one sample, have in random_
         numpy=_part_numpy,
         read=_part_read,
         vjp=lambda g, y, seed, first, sample, **_: (None, None, None),
+        cost=CURVE,
     )
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kgraph.graph.op import common_float
+from kgraph.graph.op import CURVE, DIVISION, common_float
 from kgraph.ops.arithmetic import divide, multiply, negative, reciprocal, square, subtract, where
 from kgraph.ops.compare import equal
 from kgraph.ops.elementwise import Function, Grad, elementwise, no_bools
@@ -23,6 +23,7 @@ def _row(doc: str, name: str, numpy: Callable[..., Any], slope: Callable[..., An
         scalar=f"{name}({{0}})",
         casts=common_float,
         vjp=lambda g, y, x: (multiply(g, slope(y, x)),),
+        cost=CURVE,
     )
 
 
@@ -35,6 +36,7 @@ sqrt = elementwise(
     scalar="sqrt({0})",
     casts=common_float,
     vjp=lambda g, y, x: (divide(g, multiply(y, 2.0)),),
+    cost=DIVISION,
 )
 rsqrt = elementwise(
     "1 / sqrt(x).",
@@ -43,6 +45,7 @@ rsqrt = elementwise(
     scalar="{T}(1) / sqrt({0})",
     casts=common_float,
     vjp=lambda g, y, x: (multiply(g, multiply(multiply(y, square(y)), -0.5)),),
+    cost=DIVISION,
 )
 
 # exponentials and logarithms -----------------------------------------------------------------------------------------
@@ -56,6 +59,7 @@ log = elementwise(
     scalar="log({0})",
     casts=common_float,
     vjp=lambda g, y, x: (divide(g, x),),
+    cost=CURVE,
 )
 log1p = elementwise(
     "log(1 + x), exact near 0.",
@@ -64,6 +68,7 @@ log1p = elementwise(
     scalar="log1p({0})",
     casts=common_float,
     vjp=lambda g, y, x: (divide(g, x + 1.0),),
+    cost=CURVE,
 )
 
 
@@ -110,6 +115,7 @@ power = elementwise(
     scalar_of_integers="power_of_integers({0}, {1}, {A}(0))",
     casts=no_bools,
     vjp=_power_vjp,
+    cost=CURVE,
 )
 
 # angles ------------------------------------------------------------------------------------------------------------
@@ -152,4 +158,5 @@ arctan2 = elementwise(
     scalar="arctan2({0}, {1})",
     casts=common_float,
     vjp=_arctan2_vjp,
+    cost=CURVE,
 )

@@ -11,11 +11,7 @@ from kgraph.passes.group import MOST_INPUTS, MOST_MEMBERS, Group, inputs_of, is_
 
 MOST_ROOTS = 8
 MOST_WORK = 8  # for a value that is computed again in each kernel, in additions
-WORK = {"divide": 3, "reciprocal": 3, "sqrt": 3, "rsqrt": 3} | dict.fromkeys(
-    ("add", "subtract", "multiply", "negative", "absolute", "square", "sign", "maximum", "minimum", "relu", "where",
-     "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_not",
-     "cast", "stop_gradient", "size", "iota", "broadcast_to", "reshape", "slice"), 1,
-)  # fmt: skip
+IN_ORDER = ("broadcast_to", "iota", "reshape", "slice")  # moves that read elements as they lie
 
 
 class Grouping(Protocol):
@@ -71,7 +67,7 @@ def _base(grouping: Grouping, root: Node, group: Group) -> tuple[str, set[str]]:
     graph, name, steps = grouping.graph, root.name, {root.name}
     while len(steps) < MOST_WORK:
         sources = {one for one in graph.arguments(name) if graph[one].tensor.shape == root.tensor.shape}
-        if graph[name].op not in WORK or len(sources) != 1 or not sources <= group.members:
+        if _cost(graph[name]) > MOST_WORK or len(sources) != 1 or not sources <= group.members:
             break
         (name,) = sources
         if len(grouping.readers(graph[name], group)) > 1:
@@ -82,7 +78,7 @@ def _base(grouping: Grouping, root: Node, group: Group) -> tuple[str, set[str]]:
 
 def _work(grouping: Grouping, node: Node, group: Group, steps: set[str], read: set[str]) -> int:
     """What computing a value takes, in additions: the steps to it, and the values as long as it that these read."""
-    graph, work = grouping.graph, WORK.get(node.op, MOST_WORK + 1)
+    graph, work = grouping.graph, _cost(node)
     steps.add(node.name)
     for name in graph.arguments(node.name):
         source = graph[name]
@@ -93,6 +89,12 @@ def _work(grouping: Grouping, node: Node, group: Group, steps: set[str], read: s
         elif work <= MOST_WORK:
             work += _work(grouping, source, group, steps, read)
     return work
+
+
+def _cost(node: Node) -> int:
+    """What one element takes, in additions; more than is done twice where it reads from elsewhere."""
+    op = OPS.get(node.op)
+    return op.cost if op is not None and (op.kind == "map" or op.name in IN_ORDER) else MOST_WORK + 1
 
 
 def may_be_one(grouping: Grouping, node: Node, around: Sequence[Group]) -> bool:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from kgraph.codegen.cpu.blocks import one_block, parallel
 from kgraph.codegen.schedule.kernel import Accumulator, Columns, Fold, Nest, Parts, Sweep
 from kgraph.codegen.schedule.parts import IS_TOTAL, reading
-from kgraph.codegen.schedule.reduction import BAND, COSTLY
+from kgraph.codegen.schedule.reduction import BAND
 from kgraph.codegen.schedule.source import Source, closed, combined, size_text, strips, walked, write
-from kgraph.codegen.schedule.values import loaded, stored
+from kgraph.codegen.schedule.values import has_curves, loaded, stored
 from kgraph.graph.index import Loop
 from kgraph.graph.sizes import axis, product
 from kgraph.graph.types import memory_dtype
@@ -61,7 +61,7 @@ def is_short(schedule: Nest) -> bool:
     loops = [loop for block in schedule.blocks if isinstance(block, (Fold, Sweep)) for loop in block.loops]
     lengths = [loop.extent for loop in loops if isinstance(loop.extent, int)]
     lines = str(schedule.blocks)
-    return any(length in SHORT for length in lengths) and not any(f"{name}(" in lines for name in COSTLY)
+    return any(length in SHORT for length in lengths) and not has_curves(lines)
 
 
 def columns(text: Source, schedule: Columns) -> None:

@@ -23,7 +23,7 @@ from kgraph.codegen.schedule.task import CHUNK, Task, estimate, kept, loops_over
 from kgraph.codegen.schedule.values import Place, Values, constructor
 from kgraph.graph.index import Index, Loop
 from kgraph.graph.ir import Graph, Node
-from kgraph.graph.op import OPS
+from kgraph.graph.op import CURVE, OPS
 from kgraph.graph.sizes import product
 from kgraph.graph.types import FLOATS, HALF, TensorType, numpy_dtype
 
@@ -33,10 +33,6 @@ MOST_FETCHED = 4  # rows at a time: more would leave no room in the first cache 
 SPREADING = frozenset(
     ("add", "subtract", "multiply", "divide", "negative", "reciprocal", "log")
 )  # NaN, element by element
-COSTLY = frozenset((
-    "exp", "exp_of_negative", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "power",
-    "sin", "cos", "sinh", "cosh",
-))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -228,7 +224,7 @@ def _stashed(task: Task, frame: Frame, values: Values) -> dict[Place, str]:
     costly = {
         name: held
         for (name, at), held in values.known.items()
-        if task.body[name].op in COSTLY
+        if _is_curve(task.body[name].op)
         and at == tuple(frame.at)
         and not frame.is_row(task.body[name].tensor)
         and task.body[name].tensor.dtype not in HALF
@@ -245,6 +241,10 @@ def _stashed(task: Task, frame: Frame, values: Values) -> dict[Place, str]:
             values.lets.append(f"{place} = {held}")
             free = [one for one in free if one[0] != out]
     return found
+
+
+def _is_curve(name: str) -> bool:
+    return name in OPS and OPS[name].cost >= CURVE
 
 
 def _know(values: Values, frame: Frame, level: Sequence[Node], made: Sequence[Accumulator]) -> None:

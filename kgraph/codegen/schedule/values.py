@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from kgraph.codegen.schedule.source import closed, condition_text, index_text, wrapping
 from kgraph.graph.index import Apply, Choose, Condition, Floor, Index, Loop, Operand, Read, flatten
 from kgraph.graph.ir import Graph, Node
-from kgraph.graph.op import OPS
+from kgraph.graph.op import CURVE, OPS
 from kgraph.graph.sizes import rename_axes
 from kgraph.graph.types import FLOATS, HALF, TensorType, numpy_dtype
 
@@ -23,6 +24,8 @@ EXACT = frozenset(  # what these make of halves are halves
     ("maximum", "minimum", "where", "relu", "negative", "absolute", "sign", "floor", "ceil", "round", "trunc",
      "stop_gradient")
 )  # fmt: skip
+EXP_BELOW_LARGEST = "exp_of_negative({0})"
+CALLED = re.compile(r"\w+(?=\()")
 WRAPPING = ("add", "subtract", "multiply", "square")
 
 
@@ -139,7 +142,7 @@ class Values:
         if below.op == "subtract" and below is not node:
             x, largest = (self.body[name] for name in self.body.arguments(below.name))
             if largest.op == "max" and largest.attrs["keepdims"] and self.body.arguments(largest.name) == [x.name]:
-                return "exp_of_negative({0})"
+                return EXP_BELOW_LARGEST
         return OPS[node.op].scalar_of(dtype)
 
     def _moved(self, expression: Any, arguments: list[str], dtype: str) -> str:
@@ -207,6 +210,17 @@ def broadcast_index(kind: TensorType, at: Sequence[Index]) -> list[Index]:
     """The index into an operand of an elementwise op: 0 along the axes that it stretches."""
     own = at[len(at) - kind.rank :]
     return [Index() if size == 1 else one for size, one in zip(kind.shape, own, strict=True)]
+
+
+def has_curves(lines: str) -> bool:
+    """Whether lines of a kernel call a function that takes as long as exp."""
+    return not _curves().isdisjoint(CALLED.findall(lines))
+
+
+@cache
+def _curves() -> frozenset[str]:
+    scalars = [op.scalar for op in OPS.values() if op.scalar is not None and op.cost >= CURVE]
+    return frozenset(CALLED.findall(" ".join([*scalars, EXP_BELOW_LARGEST])))
 
 
 def constructor(dtype: str) -> str:
