@@ -243,9 +243,9 @@ class Executable:
         It takes an array for each input and returns an array, or a tuple of them. With a loss it takes inputs and
         targets of the types that the loss expects, and returns (value, (gradients...)). Dtypes and numbers of axes are
         checked when numba compiles the caller, sizes at each call: ValueError. Arrays not in C order are copied.
-        Weights are live. Results of half precision come in float32. It may be called without the GIL and in parallel
-        loops. numba does not cache its callers on disk, and says so. Raises ArgumentError for other targets than "cpu",
-        and where calls change state.
+        Weights are live. Half precision goes in and comes out as float32: numba has no arrays of it. The function may
+        be called without the GIL and in parallel loops. numba does not cache its callers on disk, and says so. Raises
+        ArgumentError for other targets than "cpu", and where calls change state.
         """
         if self._jitted is None:
             if self.options.target != "cpu" or self.options.lower_only:

@@ -25,6 +25,7 @@ from kgraph.codegen.native.contexts import BUSY, DIMS, IDLE, SWAP
 from kgraph.codegen.native.runner import STATUS
 from kgraph.codegen.native.runtime import runtime
 from kgraph.codegen.native.table import ARRAYS, BEGIN, FINISH, REFUSED, Table
+from kgraph.codegen.plan.refusal import NO_ROOM_FOR_ROWS
 from kgraph.codegen.schedule.kernel import NO_ROOM
 from kgraph.errors import ArgumentError, RangeError
 from kgraph.graph.evaluate import bind_sizes
@@ -69,7 +70,7 @@ def jitted(program: Program, graph: Graph, has_value: bool) -> Callable[..., Any
         "failed": f"no call can be prepared for these sizes: {wants}",
         "STATUS": STATUS,
         "NO_ROOM": NO_ROOM,
-        "no_room": "there is no memory for the rows of one tile",
+        "no_room": NO_ROOM_FOR_ROWS,
         "outside": "an index is outside of what it points into",
         "too_large": "there is no memory for the results",
         "REFUSED": REFUSED,

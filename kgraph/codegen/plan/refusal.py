@@ -12,13 +12,15 @@ from kgraph.errors import RangeError
 from kgraph.graph.ir import Graph
 from kgraph.graph.sizes import resolve, substitute
 
+NO_ROOM_FOR_ROWS = "there is no memory for the rows of one tile"
+
 
 def refusal(graph: Graph, step: Step, inputs: Sequence[np.ndarray], sizes: Mapping[str, int]) -> Exception:
     """The error that says why a step did not do its work: which index of which input pointed outside of what, or that
     there was no memory."""
     check = step.kernel.schedule
     if isinstance(check, Chain):
-        return MemoryError(f"{step.node}: there is no memory for the rows of one tile")
+        return MemoryError(f"{step.node}: {NO_ROOM_FOR_ROWS}")
     assert isinstance(check, Check), f"{step.node} failed"
     given_sizes = dict(zip(step.kernel.sizes, step.sizes, strict=True))
     low, high = (resolve(substitute(bound, given_sizes), sizes) for bound in (check.low, check.high))
