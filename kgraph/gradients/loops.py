@@ -117,36 +117,38 @@ class _Backward:
 
     def results(self) -> list[Symbol | None]:
         """The gradients of the loop's arguments."""
-        found, body = self.found, self.body
-        inputs, grads = found.inputs, found.grads
-        later = {one: None if found.recomputes else self.later(grads[one]) for one in inputs.constant if one in grads}
+        inputs, grads = self.found.inputs, self.found.grads
+        carried, cut, constant = (
+            [one for one in part if one in grads] for part in (inputs.carried, inputs.scanned, inputs.constant)
+        )
+        later = {one: None if self.found.recomputes else self.later(grads[one]) for one in constant}
         kept = [one for one, whole in later.items() if whole is None]  # added up from step to step
-        sums = [self.summed(grads[one]) for one in kept]
-        back = [grads[one] for one in inputs.carried if one in grads]
-        cut = [one for one in inputs.scanned if one in grads]
-        own = len(back) + len(sums)
-        body.outputs = [*back, *(total for _, total in sums), *(grads[one] for one in cut), *self.stacks]
-        used = ancestors(body, body.outputs)
-        sliced = [one for one in self.sliced if one in used]
-        constants = [one for one in inputs.constant if one in used and one not in self.sliced]
-        body.inputs = [*(one for one, _ in self.cotangents), *(one for one, _ in sums), *sliced, *constants]
-        body.nx.remove_nodes_from([one for one in body.nodes if one not in used and one not in body.inputs])
-        arguments = [part for _, part in self.cotangents]
-        arguments += [filled(0.0, body[one].tensor) for one, _ in sums]
-        arguments += [self.sliced[one] for one in sliced] + [self.values[one] for one in constants]
-        attrs = {
-            **found.node.attrs, "body": body, "carried": own, "scanned": len(sliced),
-            "reverse": not found.node.attrs["reverse"],
-        }  # fmt: skip
-        kinds = OPS["loop"].type(**attrs)
-        loop = Symbol("loop", tuple(arguments), attrs, kinds, "loop")
-        items = [Symbol("item", (loop,), {"index": i}, kind, f"loop.{i}") for i, kind in enumerate(kinds)]
-        made = dict(zip((one for one in inputs.carried if one in grads), items, strict=False))
-        made.update(zip(kept, items[len(back) :], strict=False))
-        made.update(zip(cut, items[own:], strict=False))
-        stacked = dict(zip(self.stacks, items[own + len(cut) :], strict=True)) | self.sliced
+        sums = dict(self.summed(grads[one]) for one in kept)
+        back = [*(grads[one] for one in carried), *sums.values()]
+        self.body.outputs = [*back, *(grads[one] for one in cut), *self.stacks]
+        items = self.looped(list(sums), len(back))
+        names = [*carried, *kept, *cut]
+        made = dict(zip(names, items, strict=False))
+        stacked = dict(zip(self.stacks, items[len(names) :], strict=True)) | self.sliced
         made.update((one, whole(stacked)) for one, whole in later.items() if whole is not None)
         return [made.get(one) for one in inputs.all]
+
+    def looped(self, sums: Sequence[str], carried: int) -> list[Symbol]:
+        """The results of the loop, whose body loses what they do not need. sums: its inputs that start at 0."""
+        body, node = self.body, self.found.node
+        used = ancestors(body, body.outputs)
+        sliced = [one for one in self.sliced if one in used]
+        constants = [one for one in self.found.inputs.constant if one in used and one not in self.sliced]
+        body.inputs = [*(one for one, _ in self.cotangents), *sums, *sliced, *constants]
+        body.nx.remove_nodes_from([one for one in body.nodes if one not in used and one not in body.inputs])
+        arguments = [part for _, part in self.cotangents]
+        arguments += [filled(0.0, body[one].tensor) for one in sums]
+        arguments += [self.sliced[one] for one in sliced] + [self.values[one] for one in constants]
+        shape = {"carried": carried, "scanned": len(sliced), "reverse": not node.attrs["reverse"]}
+        attrs = {**node.attrs, "body": body, **shape}
+        kinds = OPS["loop"].type(**attrs)
+        loop = Symbol("loop", tuple(arguments), attrs, kinds, "loop")
+        return [Symbol("item", (loop,), {"index": i}, kind, f"loop.{i}") for i, kind in enumerate(kinds)]
 
     def summed(self, name: str) -> tuple[str, str]:
         """An input that carries what has been added up, and that with one step's value more."""
