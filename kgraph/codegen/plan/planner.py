@@ -20,7 +20,7 @@ from kgraph.codegen.schedule.kernel import Kernel, Merge
 from kgraph.codegen.schedule.ordered import TEAM, by_place, checking, sorting
 from kgraph.codegen.schedule.parts import Combined, in_parts
 from kgraph.codegen.schedule.task import Task, body_of, generic, task_of
-from kgraph.codegen.schedule.variants import GIVEN, OPERANDS, PRODUCTS, Variant, variants
+from kgraph.codegen.schedule.variants import GIVEN, OPERANDS, PRODUCTS, Variant, unless_few, variants
 from kgraph.errors import DTypeError
 from kgraph.graph.ir import LEAVES, Graph, Node
 from kgraph.graph.loop import Parts
@@ -180,7 +180,10 @@ class _Planner:
         kernel = schedule(task, self.tile, static)
         if isinstance(kernel, Contraction):
             assert self.tile is not None
-            ways = variants(task, kernel, self.tile, static)
+            more: list[Variant] = []
+            if self.outer is None:  # what a loop reads again and again is packed once
+                kernel, more = unless_few(task, kernel, self.tile, static)
+            ways = [*variants(task, kernel, self.tile, static), *more]
             steps += list(self._contracted(node, task, kernel, buffers, sources, ways))
         elif self.tile is not None and steps is self.steps and (cut := in_parts(kernel)) is not None:
             steps += self._in_parts(node, cut, buffers, task)  # type: ignore[operator]
@@ -251,7 +254,8 @@ class _Planner:
             if way.products != 0:
                 made.buffers[products] = Buffer(products, task.root.tensor.dtype, way.products, "arena")
             written = [products] if way.products != 0 else outs
-            yield Step(way.kernel, (*read[way.reads], *written), way.sizes, node.name, graph=graph)
+            given = read.get(way.reads) or [buffers[slot] for slot in way.sources]
+            yield Step(way.kernel, (*given, *written), way.sizes, node.name, graph=graph)
 
     def _packed(self, task: Task, panels: Panels, source: str, name: str, ahead: bool) -> str:
         """The buffer in which an operand lies packed: by a step before, or by one of its own, that may be ahead of

@@ -29,7 +29,7 @@ from kgraph.codegen.schedule.task import Task, estimate, renamed_loops
 from kgraph.codegen.schedule.values import constructor, rounded
 from kgraph.graph.index import Index, Loop, index, unflatten
 from kgraph.graph.ir import Node
-from kgraph.graph.sizes import Dim, Shape, minimum, product, rename_axes
+from kgraph.graph.sizes import Dim, Shape, axes_of, minimum, product, rename_axes, resolve
 from kgraph.graph.types import TensorType
 from kgraph.ops.windows import strides_of_windows
 
@@ -173,11 +173,15 @@ def _alone(letters: Letters, columns: int) -> Dim:
     return (1 - minimum(letters.extent(letters.row) // FEW_ROWS, 1)) * (1 - is_large)
 
 
-def contracting(task: Task, tile: Tile, static: Sequence[bool]) -> Contraction:
-    """The kernels of a body with an einsum; static says which inputs of the body are made from weights alone."""
+def contracting(task: Task, tile: Tile, static: Sequence[bool], packed: bool | None = None) -> Contraction:
+    """The kernels of a body with an einsum; static says which inputs of the body are made from weights alone.
+
+    packed: whether the right operand is copied into panels; as is best for calls of unknown sizes where it is None.
+    """
     node, letters, left, right = sides(task, static)
     dtype, vectors = node.tensor.dtype, vectors_for(task, node, letters, tile)
-    packed = static[right] or not readable_in_place(task, letters)
+    if packed is None:
+        packed = static[right] or not readable_in_place(task, letters)
     names = task.inputs[left], "panels" if packed else task.inputs[right]
     schedule, stems = product_of(task, node, letters, names, vectors, packed)
     rows, columns = tile(dtype, vectors)
@@ -204,8 +208,23 @@ def vectors_for(task: Task, node: Node, letters: Letters, tile: Tile) -> int:
 def readable_in_place(task: Task, letters: Letters) -> bool:
     """Whether the right operand is as good as packed: columns are neighbours, and few rows are multiplied with it."""
     rows = task.known(letters.extent(letters.row))
-    neighbours = not letters.column or letters.right[letters.column[-1]] == 1
-    return neighbours and isinstance(rows, int) and rows <= FEW
+    return has_neighbours(letters) and isinstance(rows, int) and rows <= FEW
+
+
+def has_neighbours(letters: Letters) -> bool:
+    """Whether the elements of the right operand that are multiplied together lie beside each other."""
+    return not letters.column or letters.right[letters.column[-1]] == 1
+
+
+def few_rows(task: Task, static: Sequence[bool]) -> Dim | None:
+    """1 in calls of so few rows that the right operand is better read in place, else 0; None where that is known."""
+    _, letters, _, right = sides(task, static)
+    rows = letters.extent(letters.row)
+    known = task.known(rows)
+    if static[right] or isinstance(known, int) or not has_neighbours(letters):
+        return None
+    least = resolve(known, dict.fromkeys(axes_of(known), 1))
+    return 1 - minimum(rows // (FEW + 1), 1) if least <= FEW else None
 
 
 def in_place(task: Task) -> Kernel:

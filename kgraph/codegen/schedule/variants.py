@@ -1,4 +1,7 @@
-"""Other ways to do a contraction, for sums that are very long or have one term; the sizes of a call decide.
+"""Other ways to do a contraction, for few rows and for sums that are very long or have one term; a call's sizes decide.
+
+Few rows, such as a small batch in a training step, whose weights are new in each call: to pack them would take as long
+as to multiply, so they are read where they lie.
 
 Long sums in small products, such as the gradient of a narrow layer's weights for a large batch: the product has too few
 tiles for the threads, so the summed axis is cut into parts, each of which makes a product of its own; a second kernel
@@ -12,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kgraph.codegen.schedule.contraction import Contraction, Tile, contracting, reads_windows
+from kgraph.codegen.schedule.contraction import Contraction, Tile, contracting, few_rows, reads_windows
 from kgraph.codegen.schedule.elementwise import elementwise
 from kgraph.codegen.schedule.kernel import Kernel, Parameter, Product
 from kgraph.codegen.schedule.reduction import reducing
@@ -25,7 +28,7 @@ PART = 1024  # elements of the summed axis
 SMALL = 1 << 13  # elements of a product that has too few tiles for the threads
 _PARTS = "P"  # the letter of the axis over the parts
 
-GIVEN, OPERANDS, PRODUCTS = "given", "operands", "products"
+GIVEN, OPERANDS, PRODUCTS, SOURCES = "given", "operands", "products", "sources"
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,21 @@ class Variant:
 
     kernel: Kernel
     sizes: tuple[Dim, ...]  # what it is given, in the graph's sizes
-    reads: str = GIVEN  # what the contraction's own kernel is given; its two operands; or the products of the parts
+    reads: str = GIVEN  # as the contraction's own kernel; its two operands; products of the parts; or `sources`
     products: Dim = 0  # the elements it writes, in the graph's sizes, where these are products of parts
+    sources: tuple[int, ...] = ()  # inputs of the body
+
+
+def unless_few(task: Task, found: Contraction, tile: Tile, static: Sequence[bool]) -> tuple[Contraction, list[Variant]]:
+    """The contraction without packing and work in calls of few rows, and what does these; all of it where no call has
+    such."""
+    few = few_rows(task, static) if found.panels else None
+    if few is None:
+        return found, []
+    near = contracting(task, tile, static, packed=False)
+    panels = tuple(replace(one, kernel=_only(one.kernel, 1 - few, task)) for one in found.panels)
+    found = replace(found, kernel=_only(found.kernel, 1 - few, task), panels=panels)
+    return found, [Variant(_only(near.kernel, few, task), task.sizes, SOURCES, sources=near.sources)]
 
 
 def variants(task: Task, found: Contraction, tile: Tile, static: Sequence[bool]) -> list[Variant]:

@@ -15,6 +15,7 @@ from kgraph.codegen.cpu.product import DEPTH
 from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.schedule.contraction import BLOCK, FEW
 from kgraph.codegen.schedule.variants import PART
+from kgraph.graph.sizes import resolve, substitute
 
 ROWS, COLUMNS = tile_shape("float32", 2)
 LANES = tile_shape("float32", 1)[1]
@@ -106,6 +107,39 @@ def test_rows_that_are_reduced_while_they_are_in_the_cache(columns):
 def test_long_sums_in_parts(spec):
     for depth in (PART, PART + 1, 2 * PART, 3 * PART - 1):
         judge(spec, {"a": 5, "b": depth, "c": COLUMNS + 1})
+
+
+@pytest.mark.parametrize("columns", AROUND_COLUMNS)
+@pytest.mark.parametrize("finish", (None, ops.relu, ops.softmax))
+def test_few_rows_are_multiplied_with_what_lies_where_it_is(columns, finish):
+    random = np.random.default_rng(5)
+    depth = DEPTH + 3 if finish is None else 9
+    bias = random.normal(size=columns).astype(np.float32)
+
+    def dense(x, kernel):
+        product = x @ kernel + bias
+        return product if finish is None else finish(product)
+
+    compiled = kg.compile(dense, inputs=[kg.Input((depth,)), kg.Input(batch_shape=(depth, columns))])
+    for rows in (0, 1, ROWS + 1, FEW, FEW + 1):
+        x = random.normal(size=(rows, depth)).astype(np.float32)
+        kernel = random.normal(size=(depth, columns)).astype(np.float32)
+        wanted = dense(x.astype(np.float64), kernel.astype(np.float64))
+        np.testing.assert_allclose(compiled(x, kernel), wanted, rtol=1e-5, atol=2e-5 * depth**0.5)
+
+
+def test_what_is_packed_is_packed_for_many_rows_alone():
+    compiled = kg.compile(lambda x, kernel: x @ kernel, inputs=[kg.Input((9,)), kg.Input(batch_shape=(9, 70))])
+    compiled(np.zeros((2, 9), np.float32), np.zeros((9, 70), np.float32))
+    steps = compiled._main().program.plan.steps
+    for rows in (1, FEW, FEW + 1):
+        busy = [type(step.kernel.schedule).__name__ for step in steps if resolve(extent_of(step), {"N": rows})]
+        assert busy == (["Product"] if rows <= FEW else ["Pack", "Product"])
+
+
+def extent_of(step):
+    """The extent of a step, in the sizes of a call."""
+    return substitute(step.kernel.extent, dict(zip(step.kernel.sizes, step.sizes, strict=True)))
 
 
 @pytest.mark.parametrize("batch", (0, 1, PART - 1, PART, PART + 1, 5000))
