@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 from kgraph import ops
-from kgraph.optimizers.base import Common, Optimizer
+from kgraph.optimizers.base import Common, Optimizer, takes_common
 from kgraph.tracing.variable import Variable
 
 
@@ -18,10 +18,16 @@ class Adadelta(Optimizer):
 
     settings = ("rho", "epsilon")
 
+    @takes_common
     def __init__(
-        self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **common: Unpack[Common]
+        self,
+        learning_rate: Any = 0.001,
+        rho: float = 0.95,
+        epsilon: float = 1e-7,
+        *common: Any,
+        **named: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, **common)
+        super().__init__(learning_rate, *common, **named)
         self.rho, self.epsilon = rho, epsilon
 
     def build(self, variables: Iterable[Variable]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 from kgraph import ops
-from kgraph.optimizers.base import Common, Optimizer
+from kgraph.optimizers.base import Common, Optimizer, takes_common
 from kgraph.tracing.variable import Variable
 
 
@@ -21,6 +21,7 @@ class Adafactor(Optimizer):
 
     settings = ("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold", "relative_step")
 
+    @takes_common
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -29,9 +30,10 @@ class Adafactor(Optimizer):
         epsilon_2: float = 1e-3,
         clip_threshold: float = 1.0,
         relative_step: bool = True,
-        **common: Unpack[Common],
+        *common: Any,
+        **named: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, **common)
+        super().__init__(learning_rate, *common, **named)
         self.beta_2_decay, self.clip_threshold, self.relative_step = beta_2_decay, clip_threshold, relative_step
         self.epsilon_1, self.epsilon_2 = epsilon_1, epsilon_2
 

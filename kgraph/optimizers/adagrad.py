@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from kgraph import ops
 from kgraph.initializers import Constant
-from kgraph.optimizers.base import Common, Optimizer
+from kgraph.optimizers.base import Common, Optimizer, takes_common
 from kgraph.tracing.variable import Variable
 
 
@@ -19,14 +19,16 @@ class Adagrad(Optimizer):
 
     settings = ("initial_accumulator_value", "epsilon")
 
+    @takes_common
     def __init__(
         self,
         learning_rate: Any = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
-        **common: Unpack[Common],
+        *common: Any,
+        **named: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, **common)
+        super().__init__(learning_rate, *common, **named)
         self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
 
     def build(self, variables: Iterable[Variable]) -> None:

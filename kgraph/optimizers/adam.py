@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from kgraph import ops
 from kgraph.errors import ArgumentError
-from kgraph.optimizers.base import Common, Optimizer
+from kgraph.optimizers.base import Common, Optimizer, takes_common
 from kgraph.tracing.variable import Variable
 
 
@@ -20,6 +20,7 @@ class Adam(Optimizer):
 
     settings = ("beta_1", "beta_2", "epsilon", "amsgrad")
 
+    @takes_common
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -27,9 +28,10 @@ class Adam(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        **common: Unpack[Common],
+        *common: Any,
+        **named: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, **common)
+        super().__init__(learning_rate, *common, **named)
         self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
 
     def build(self, variables: Iterable[Variable]) -> None:
@@ -60,6 +62,7 @@ class AdamW(Adam):
     Raises ArgumentError if weight_decay is None.
     """
 
+    @takes_common
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -68,11 +71,12 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        **common: Any,
+        *common: Any,
+        **named: Any,
     ) -> None:
         if weight_decay is None:
             raise ArgumentError("AdamW needs a weight_decay, a number; without decay it is Adam")
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **common)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay, *common, **named)
 
 
 def move_averages(owner: Optimizer, m: Variable, v: Variable, gradient: Any, beta_1: Any, beta_2: Any) -> None:

@@ -6,7 +6,8 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self, TypedDict
+from inspect import Parameter, signature
+from typing import Any, Self, TypedDict, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from kgraph.optimizers.state import State, changed_only_if
 from kgraph.tracing.stateless import StatelessScope, paired
 from kgraph.tracing.trace import suspended
 from kgraph.tracing.variable import Variable
+
+Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
 
 class Common(TypedDict, total=False):
@@ -349,6 +352,15 @@ class Optimizer(State):
         if isinstance(rate, dict):
             config = config | {"learning_rate": schedules.deserialize(rate, custom_objects)}
         return cls(**config)
+
+
+def takes_common(constructor: Constructor) -> Constructor:
+    """Name in a constructor's signature what its `*common, **named` stand for: the arguments of Optimizer."""
+    found = signature(constructor)
+    own = {name: one for name, one in found.parameters.items() if one.kind is Parameter.POSITIONAL_OR_KEYWORD}
+    rest = [one for name, one in signature(Optimizer.__init__).parameters.items() if name not in own]
+    constructor.__signature__ = found.replace(parameters=[*own.values(), *rest])  # type: ignore[attr-defined]
+    return constructor
 
 
 def decay_share(learning_rate: Any, decay: float, dtype: str) -> Any:

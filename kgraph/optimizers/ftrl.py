@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from kgraph import ops
 from kgraph.errors import ArgumentError
 from kgraph.initializers import Constant
-from kgraph.optimizers.base import Common, Optimizer
+from kgraph.optimizers.base import Common, Optimizer, takes_common
 from kgraph.tracing.variable import Variable
 
 
@@ -31,6 +31,7 @@ class Ftrl(Optimizer):
         "beta",
     )
 
+    @takes_common
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -40,9 +41,10 @@ class Ftrl(Optimizer):
         l2_regularization_strength: float = 0.0,
         l2_shrinkage_regularization_strength: float = 0.0,
         beta: float = 0.0,
-        **common: Unpack[Common],
+        *common: Any,
+        **named: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, **common)
+        super().__init__(learning_rate, *common, **named)
         self.learning_rate_power, self.beta = learning_rate_power, beta
         self.initial_accumulator_value = initial_accumulator_value
         self.l1_regularization_strength = l1_regularization_strength

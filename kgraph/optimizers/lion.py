@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from kgraph import ops
 from kgraph.errors import ArgumentError
-from kgraph.optimizers.base import Common, Optimizer
+from kgraph.optimizers.base import Common, Optimizer, takes_common
 from kgraph.tracing.variable import Variable
 
 
@@ -19,10 +19,16 @@ class Lion(Optimizer):
 
     settings = ("beta_1", "beta_2")
 
+    @takes_common
     def __init__(
-        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **common: Unpack[Common]
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        *common: Any,
+        **named: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, **common)
+        super().__init__(learning_rate, *common, **named)
         if not 0 < beta_1 <= 1:
             raise ArgumentError(f"beta_1 must be above 0 and at most 1, and is {beta_1}")
         self.beta_1, self.beta_2 = beta_1, beta_2

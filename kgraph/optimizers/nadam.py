@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from kgraph import config, ops
 from kgraph.optimizers.adam import move_averages, power
-from kgraph.optimizers.base import Common, Optimizer
+from kgraph.optimizers.base import Common, Optimizer, takes_common
 from kgraph.tracing.variable import Variable
 
 
@@ -21,15 +21,17 @@ class Nadam(Optimizer):
 
     settings = ("beta_1", "beta_2", "epsilon")
 
+    @takes_common
     def __init__(
         self,
         learning_rate: Any = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        **common: Unpack[Common],
+        *common: Any,
+        **named: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, **common)
+        super().__init__(learning_rate, *common, **named)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def build(self, variables: Iterable[Variable]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 from kgraph import ops
-from kgraph.optimizers.base import Common, Optimizer
+from kgraph.optimizers.base import Common, Optimizer, takes_common
 from kgraph.tracing.variable import Variable
 
 
@@ -19,6 +19,7 @@ class RMSprop(Optimizer):
 
     settings = ("rho", "momentum", "epsilon", "centered")
 
+    @takes_common
     def __init__(
         self,
         learning_rate: Any = 0.001,
@@ -26,9 +27,10 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         epsilon: float = 1e-7,
         centered: bool = False,
-        **common: Unpack[Common],
+        *common: Any,
+        **named: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, **common)
+        super().__init__(learning_rate, *common, **named)
         self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
 
     def build(self, variables: Iterable[Variable]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from kgraph import ops
 from kgraph.optimizers.adam import power
-from kgraph.optimizers.base import Common, Optimizer
+from kgraph.optimizers.base import Common, Optimizer, takes_common
 from kgraph.tracing.variable import Variable
 
 
@@ -20,6 +20,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     settings = ("beta_1", "beta_2", "epsilon", "warmup_steps")
 
+    @takes_common
     def __init__(
         self,
         learning_rate: Any = 0.0025,
@@ -27,9 +28,10 @@ class ScheduleFreeAdamW(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         warmup_steps: int = 0,
-        **common: Unpack[Common],
+        *common: Any,
+        **named: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, **common)
+        super().__init__(learning_rate, *common, **named)
         self.beta_1, self.beta_2, self.epsilon, self.warmup_steps = beta_1, beta_2, epsilon, warmup_steps
 
     def build(self, variables: Iterable[Variable]) -> None:

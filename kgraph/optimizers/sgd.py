@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from kgraph import ops
 from kgraph.errors import ArgumentError
-from kgraph.optimizers.base import Common, Optimizer
+from kgraph.optimizers.base import Common, Optimizer, takes_common
 from kgraph.tracing.variable import Variable
 
 
@@ -20,10 +20,16 @@ class SGD(Optimizer):
 
     settings = ("momentum", "nesterov")
 
+    @takes_common
     def __init__(
-        self, learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, **common: Unpack[Common]
+        self,
+        learning_rate: Any = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        *common: Any,
+        **named: Unpack[Common],
     ) -> None:
-        super().__init__(learning_rate, **common)
+        super().__init__(learning_rate, *common, **named)
         if not 0 <= momentum <= 1:
             raise ArgumentError(f"momentum must lie in [0, 1], and is {momentum}")
         self.momentum, self.nesterov = momentum, nesterov
