@@ -10,6 +10,7 @@ import os
 import sys
 from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -18,7 +19,10 @@ from kgraph.errors import KGraphError, MissingExtraError
 from kgraph.locate import UsageError, model_at
 
 FORMATS = ("text", "dot", "source", "asm", "llvm")
-MODEL_HELP = "FILE.py:NAME, a model or a function without arguments that returns one; FILE.py if it holds one model"
+MODEL_HELP = (
+    "FILE.py:NAME, a model or a function without arguments that returns one; FILE.py if it holds one model; "
+    "FILE.keras, a saved model"
+)
 
 
 class Parser(ArgumentParser):
@@ -39,13 +43,18 @@ class Version(Action):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status."""
     try:
+        if sys.stdout is None:  # closed by the shell: >&-
+            raise UsageError("standard output is closed")
         options = parser().parse_args(argv)
         status = options.run(options)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 1
+    except OSError as error:  # such as a full disk
+        discard_output()
+        return complain(error, 1)
     except KeyboardInterrupt:
         print("kgraph: stopped", file=sys.stderr)
         return 130
@@ -53,6 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(error, 1)
     except (UsageError, KGraphError) as error:
         return complain(error, 2)
+
+
+def discard_output() -> None:
+    """Write what is still in stdout's buffer nowhere, so that Python does not fail at it once more when it ends."""
+    with suppress(OSError):  # a stdout that is no file has none
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(error: Exception, status: int) -> int:

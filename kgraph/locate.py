@@ -1,16 +1,20 @@
-"""The model that a command line means by `mnist.py:model`."""
+"""The model that a command line means by `mnist.py:model` or `mnist.keras`."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
 import traceback
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from kgraph.errors import KGraphError
+from kgraph.saving import load_model
+
+SAVED = (".keras", ".h5", ".hdf5")
 
 
 class UsageError(Exception):
@@ -20,15 +24,16 @@ class UsageError(Exception):
 def model_at(place: str) -> Any:
     """The model that FILE.py:NAME names: an object, or what a function of no arguments returns.
 
-    Without a name, the only model of the file. UsageError if it is not there; what the file prints goes to stderr.
+    Without a name, the only model of the file. A saved model, FILE.keras or FILE.h5, is loaded. UsageError if it is not
+    there; what the file prints goes to stderr.
     """
     path, name = split(place)
-    if path.suffix in (".keras", ".h5", ".hdf5"):
-        raise UsageError(f"{path}: saved models cannot be loaded yet; give the Python file that makes the model")
-    if path.suffix != ".py":
-        raise UsageError(f"{place!r} is no model: give FILE.py:NAME")
+    if path.suffix not in (".py", *SAVED):
+        raise UsageError(f"{place!r} is no model: give FILE.py:NAME, or FILE.keras")
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
+    if path.suffix in SAVED:
+        return load_model(path, compile=False)
     with redirect_stdout(sys.stderr):
         module = run_file(path)
         found = attribute(module, path, name) if name else only_model(module, path)
@@ -51,11 +56,8 @@ def run_file(path: Path) -> ModuleType:
     before = sys.modules.get(name)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except KGraphError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise UsageError(failure(error, path)) from error
+        with located(path):
+            spec.loader.exec_module(module)
     finally:
         sys.path.pop(0)
         if before is not None:
@@ -63,13 +65,29 @@ def run_file(path: Path) -> ModuleType:
     return module
 
 
-def failure(error: BaseException, path: Path) -> str:
-    """What went wrong in the user's file, and on which line of it."""
-    lines = [entry.lineno for entry in traceback.extract_tb(error.__traceback__) if entry.filename == str(path)]
-    line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else (lines or [None])[-1]
-    where = f"{path}, line {line}" if line else str(path)
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{where}: {type(error).__name__}: {said}" if said else f"{where}: {type(error).__name__}"
+@contextmanager
+def located(path: Path, before: str = "") -> Iterator[None]:
+    """Tell where in the user's file something went wrong: UsageError, or a KGraphError with a note."""
+    try:
+        yield
+    except KGraphError as error:
+        line = line_of(error, path)
+        if line and not any(note.strip().startswith("from ") for note in getattr(error, "__notes__", ())):
+            error.add_note(f"from {path.name}:{line}")
+        raise
+    except (Exception, SystemExit) as error:
+        line = line_of(error, path)
+        where = f"{path}, line {line}" if line else str(path)
+        said = (error.msg if isinstance(error, SyntaxError) else str(error)) or ""
+        raise UsageError(f"{before}{where}: {type(error).__name__}{said and ': '}{said}") from error
+
+
+def line_of(error: BaseException, path: Path) -> int | None:
+    """The last line of the file that was running, or the one that is no Python."""
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == path.resolve():
+        return error.lineno
+    entries = traceback.extract_tb(error.__traceback__)
+    return next((entry.lineno for entry in reversed(entries) if Path(entry.filename).resolve() == path.resolve()), None)
 
 
 def attribute(module: ModuleType, path: Path, name: str) -> Any:
@@ -100,12 +118,8 @@ def as_model(found: Any, place: str, path: Path) -> Any:
         return found
     if not callable(found):
         raise UsageError(f"{place} is a {type(found).__name__}, and no model or function that returns one")
-    try:
+    with located(path, f"{place}() failed: "):
         made = found()
-    except KGraphError:
-        raise
-    except Exception as error:
-        raise UsageError(f"{place}() failed: {failure(error, path)}") from error
     if not is_model(made):
         raise UsageError(f"{place}() returns a {type(made).__name__}, and no model")
     return made

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import kgraph as kg
 from kgraph.cli import FORMATS, main
 
 MODEL = """
@@ -28,6 +29,12 @@ def misshapen():
 
 def nothing():
     return None
+
+def unknown():
+    return kg.layers.Dense(3, colour="red")
+
+def unbuilt():
+    return kg.Sequential([kg.layers.Dense(3)])
 """
 
 
@@ -131,8 +138,10 @@ def test_a_file_with_one_model_needs_no_name(model_file: Path, capsys: pytest.Ca
         ("{file}:nothing", "returns a NoneType"),
         ("{file}:failing", "line 11: RuntimeError: no luck"),
         ("{file}:misshapen", ""),
-        ("saved.keras", "saved models cannot be loaded yet"),
+        ("saved.keras", "there is no such file"),
         ("README.md:model", "is no model: give FILE.py:NAME"),
+        ("{file}:unknown", "from tiny_model.py:20"),
+        ("{file}:unbuilt", "does not know its inputs yet"),
     ],
 )
 def test_a_wrong_model_is_one_line(place: str, said: str, model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,6 +165,29 @@ def test_a_broken_file_is_one_line(source: str, said: str, tmp_path: Path, capsy
     assert said in one_line(capsys)
 
 
+def test_the_line_of_a_mistake_is_told_of_a_file_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.py").write_text("x = 1\ny = x +", encoding="utf-8")
+    Path("failing.py").write_text("x = 1\n\nx / 0", encoding="utf-8")
+    for name, said in (("broken", "broken.py, line 2: SyntaxError"), ("failing", "failing.py, line 3: ZeroDivision")):
+        assert main(["show", f"{name}.py"]) == 2
+        assert said in one_line(capsys)
+
+
+def test_a_saved_model_is_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "saved.keras"
+    kg.Sequential([kg.Input((4,)), kg.layers.Dense(3, name="hidden")]).save(path)
+    assert main(["show", str(path), "--after", "trace"]) == 0
+    assert "hidden.kernel" in capsys.readouterr().out
+    assert main(["bench", str(path), "--batch", "1", "--mode", "forward", "--seconds", "0.01"]) == 0
+    assert "saved.keras" in capsys.readouterr().out
+    path.write_bytes(b"no model")
+    assert main(["show", str(path)]) == 2
+    assert one_line(capsys)
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -168,6 +200,9 @@ def test_a_broken_file_is_one_line(source: str, said: str, tmp_path: Path, capsy
         ("bench --threads none", "--threads"),
         ("bench --vs abacus", "and not 'abacus'"),
         ("bench --mode leap", "'leap' is no mode: forward, grad or step"),
+        ("bench --loss regret", "unknown loss 'regret'"),
+        ("bench mlp", "there is no model 'mlp': give FILE.py:NAME, or one of mlp 64-64-10"),
+        ("bench --profile --vs jax", "--profile measures no peers"),
         ("bench --all --batch 3", "--all has models and batch sizes of its own"),
         ("show", "MODEL"),
         ("show x.py:f --format pdf", "--format"),
@@ -215,3 +250,13 @@ def test_a_reader_may_leave_early(model_file: Path) -> None:
     )
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(("output", "said"), [(">&-", "standard output is closed"), ("> /dev/full", "No space left")])
+def test_an_output_that_takes_nothing_is_one_line(output: str, said: str, model_file: Path) -> None:
+    if "full" in output and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    command = f"'{sys.executable}' -m kgraph show '{model_file}:build' --after trace {output}"
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert found.returncode in (1, 2)
+    assert said in found.stderr and found.stderr.count("\n") == 1

@@ -6,11 +6,13 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from kgraph import config
+import kgraph
+from kgraph import config, losses
 from kgraph.bench.case import Task
 from kgraph.bench.limits import Limits
 from kgraph.bench.measure import Failed, Row, measure
@@ -27,6 +29,8 @@ def run(options: Namespace) -> int:
     tasks = tasks_of(options)
     threads = options.threads or config.num_threads()
     if options.profile:
+        if options.vs:
+            raise UsageError("--profile measures no peers, so it does not go with --vs")
         return run_profile(tasks, threads, options)
     peers = peers_named(options.vs)
     progress = Console(stderr=True)
@@ -64,8 +68,12 @@ def tasks_of(options: Namespace) -> list[Task]:
         if options.model or options.batch:
             raise UsageError("--all has models and batch sizes of its own")
         return [Task(name, batch, both(modes, has), options.loss) for name, batch, has in CELLS if both(modes, has)]
+    losses.get(options.loss)
     if options.model and options.model not in MODELS:
-        model_at(options.model)  # what is wrong with it is said here, and not by seven processes
+        if not Path(options.model.partition(":")[0]).suffix:
+            raise UsageError(f"there is no model {options.model!r}: give FILE.py:NAME, or one of {', '.join(MODELS)}")
+        # what is wrong with it is said here, and not by seven processes
+        kgraph.compile(model_at(options.model), lower_only=True)
     places = [options.model] if options.model else FEW
     return [Task(place, batch, modes, options.loss) for place in places for batch in options.batch or (1, 32)]
 
