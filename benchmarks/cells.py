@@ -18,6 +18,7 @@ import kgraph as kg
 from kgraph import layers, ops
 from kgraph.bench.timing import one_turn, warm_up
 from kgraph.bench.work import operations
+from kgraph.cli import positive, positive_seconds
 
 STEPS, WORDS, WIDTH = 100, 1000, 64
 ROUNDS = 7
@@ -55,8 +56,8 @@ CONTESTANTS: dict[str, Callable[[], Any]] = {
 def main() -> None:
     """Measure and print a table in Markdown."""
     made = ArgumentParser(description=__doc__.split("\n")[0])
-    made.add_argument("--threads", type=int, help="default: all")
-    made.add_argument("--seconds", type=float, default=0.2, help="of each turn")
+    made.add_argument("--threads", type=positive, help="default: all")
+    made.add_argument("--seconds", type=positive_seconds, default=0.2, help="of each turn")
     options = made.parse_args()
     print("| cell | batch | mode | µs | GFLOP/s | LSTM's time for an operation / its own |")
     print("| --- | ---: | --- | ---: | ---: | ---: |")

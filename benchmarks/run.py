@@ -22,7 +22,8 @@ from kgraph.bench.models import CELLS
 from kgraph.bench.peers import PEERS, not_installed, peers_named
 from kgraph.bench.report import document, machine, markdown
 from kgraph.bench.team import Team
-from kgraph.cli import modes
+from kgraph.cli import modes, positive, positive_seconds
+from kgraph.errors import KGraphError
 
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
@@ -30,10 +31,8 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 def main() -> None:
     """Measure, and write after each cell."""
     options = arguments()
-    peers = peers_named(options.vs)
+    tasks, peers = options.tasks, options.peers
     threads = options.threads or config.num_threads()
-    cells = [(name, batch, both(options.mode, has)) for name, batch, has in CELLS]
-    tasks = [Task(*cell) for cell in cells if cell[2] and options.only in f"{cell[0]}, batch {cell[1]}"]
     rows: list[Row] = []
     notes = not_installed() if options.vs == "all" else []
     started = perf_counter()
@@ -53,7 +52,7 @@ def main() -> None:
 
 
 def arguments() -> Namespace:
-    """The command line."""
+    """The command line, with the tasks and peers that it asks for."""
     made = ArgumentParser(description="Measure every cell of the full comparison.")
     made.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="the folder to write into")
     made.add_argument("--into", type=Path, help="a document to put the tables into")
@@ -62,9 +61,33 @@ def arguments() -> Namespace:
         "--mode", type=modes, default=MODES, metavar="MODE,...", help="forward, grad, step (default: all)"
     )
     made.add_argument("--vs", default="all", help="the peers, as for kgraph bench")
-    made.add_argument("--threads", type=int, help="CPUs for each contestant (default: all)")
-    made.add_argument("--seconds", type=float, default=0.5, help="for how long each call is measured (default: 0.5)")
-    return made.parse_args()
+    made.add_argument("--threads", type=positive, help="CPUs for each contestant (default: all)")
+    made.add_argument(
+        "--seconds", type=positive_seconds, default=0.5, help="for how long each call is measured (default: 0.5)"
+    )
+    options = made.parse_args()
+    options.tasks = tasks_of(options)
+    if not options.tasks:
+        models = ", ".join(dict.fromkeys(name for name, _, _ in CELLS))
+        made.error(f"no cell for {','.join(options.mode)} has {options.only!r} in its 'MODEL, batch N': {models}")
+    if options.into and not has_place(options.into):
+        made.error(f"{options.into} is no document with the comments {BEGIN} and {END}")
+    try:
+        options.peers = peers_named(options.vs)
+    except KGraphError as error:
+        made.error(str(error))
+    return options
+
+
+def tasks_of(options: Namespace) -> list[Task]:
+    """The cells that have what is asked for."""
+    cells = [(name, batch, both(options.mode, has)) for name, batch, has in CELLS]
+    return [Task(*cell) for cell in cells if cell[2] and options.only in f"{cell[0]}, batch {cell[1]}"]
+
+
+def has_place(path: Path) -> bool:
+    """Whether there is a place for figures."""
+    return path.is_file() and END in path.read_text(encoding="utf-8").partition(BEGIN)[2]
 
 
 def write(folder: Path, rows: Sequence[Row], peers: Sequence[str], threads: int, notes: Sequence[str]) -> None:

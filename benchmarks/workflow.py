@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from kgraph.bench.timing import one_turn, warm_up
+from kgraph.cli import positive
 
 NAMES = ("kgraph", "keras")
 CALLS = ("predict", "predict_on_batch", "model(x)")
@@ -51,10 +52,10 @@ def arguments() -> Namespace:
     """The command line."""
     made = ArgumentParser(description="Measure fit and predict beside Keras on JAX.")
     made.add_argument("--widths", type=widths, default="784,512,512,10", help="of the input, and of each Dense layer")
-    made.add_argument("--samples", type=int, default=60_000)
-    made.add_argument("--batch", type=int, default=128)
-    made.add_argument("--epochs", type=int, default=5, help="that count, after one that does not")
-    made.add_argument("--threads", type=int, help="CPUs for each contestant (default: all)")
+    made.add_argument("--samples", type=positive, default=60_000)
+    made.add_argument("--batch", type=positive, default=128)
+    made.add_argument("--epochs", type=positive, default=5, help="that count, after one that does not")
+    made.add_argument("--threads", type=positive, help="CPUs for each contestant (default: all)")
     made.add_argument("--json", action="store_true")
     made.add_argument("--contestant", choices=NAMES, help="for the processes of this program")
     made.add_argument("--folder", type=Path, help="for the processes of this program")

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("kgraph: stopped", file=sys.stderr)
         return 130
-    except MissingExtraError as error:
+    except (MissingExtraError, MemoryError) as error:
         return complain(error, 1)
     except (UsageError, KGraphError) as error:
         return complain(error, 2)

@@ -230,6 +230,11 @@ def test_a_missing_extra_is_one_line(
     assert "pip install kgraph[bench]" in one_line(capsys)
 
 
+def test_a_batch_too_large_for_memory_is_one_line(model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", f"{model_file}:build", "--batch", "99999999999999", "--profile"]) == 1
+    assert "Unable to allocate" in one_line(capsys)
+
+
 def test_version_and_help_load_no_compiler() -> None:
     for option, said in (("--version", "kgraph 0."), ("--help", "bench")):
         loaded = "print(any(name in sys.modules for name in ('numba', 'rich', 'jax', 'kgraph.bench.command')))"

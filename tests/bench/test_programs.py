@@ -15,6 +15,16 @@ ROOT = Path(__file__).parents[2]
     ("program", "arguments", "message"),
     [
         ("run.py", ["--mode", "gard"], "'gard' is no mode: forward, grad or step"),
+        (
+            "run.py",
+            ["--only", "nonsense"],
+            "no cell for forward,grad,step has 'nonsense' in its 'MODEL, batch N': mlp 64",
+        ),
+        ("run.py", ["--vs", "abacus"], "and not 'abacus'"),
+        ("run.py", ["--threads", "0"], "'0' is not a whole number above 0"),
+        ("run.py", ["--into", "README.md"], "README.md is no document with the comments <!-- figures -->"),
+        ("cells.py", ["--seconds", "0"], "'0' is not a number of seconds"),
+        ("workflow.py", ["--epochs", "0"], "'0' is not a whole number above 0"),
         ("workflow.py", ["--widths", "3"], "two widths or more are needed, not '3'"),
         ("workflow.py", ["--widths", "3,0"], "two widths or more are needed, not '3,0'"),
         ("workflow.py", ["--widths", "3,wide"], "two widths or more are needed, not '3,wide'"),
