@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kgraph.codegen.plan.steps import Step
 from kgraph.codegen.schedule.kernel import Check, Kernel, Sort
 from kgraph.graph.show import line
+from kgraph.graph.sizes import Dim, Size
+
+WORD = re.compile(r"\b([a-z]+\d*\b|a\d+(?=_))")  # what may be a canonical name
 
 
 def shown_source(step: Step, printer: Callable[[Kernel], str]) -> str:
     """A kernel's text with the names of the graph's values and axes."""
     kernel = step.kernel
-    names = {name: str(size) for name, size in zip(kernel.sizes, step.sizes, strict=True)}
-    text = printer(kernel)
-    taken = {"begin", "end", "kernel", "panels", *re.findall(r"\b(\w+)\(", text), *names.values()}
+    names = {name: factor(size) for name, size in zip(kernel.sizes, step.sizes, strict=True)}
+    axes = sorted({axis for size in step.sizes if isinstance(size, Size) for axis in size.axes})
+    text = signature(printer(kernel), kernel.sizes, axes)
+    taken = {"begin", "end", "kernel", "panels", *re.findall(r"\b(\w+)\(", text), *axes}
     stems = dict(kernel.stems) or {p.name: b for p, b in zip(kernel.parameters, step.buffers, strict=True)}
     for parameter, buffer in zip(kernel.parameters, step.buffers, strict=True):
         stems[parameter.name] = buffer
@@ -24,7 +28,22 @@ def shown_source(step: Step, printer: Callable[[Kernel], str]) -> str:
         if canonical not in ("out", "panels"):
             names[canonical] = _fresh(identifier(stem), taken)
     names["kernel"] = _fresh(identifier(step.node), taken)
-    return re.sub(r"\b([a-z]+\d*\b|a\d+(?=_))", lambda word: names.get(word[0], word[0]), text)
+    return WORD.sub(lambda word: names.get(word[0], word[0]), text)
+
+
+def factor(size: Dim) -> str:
+    """A size as it stands in a product: 64, N, (2*N + 1)."""
+    text = str(size)
+    return text if text.isdecimal() or text.isidentifier() else f"({text})"
+
+
+def signature(text: str, sizes: Sequence[str], axes: Sequence[str]) -> str:
+    """The text with axes as parameters in place of sizes, which are shown as numbers and as what follows from axes."""
+    if not sizes:
+        return text
+    shown = [*axes, *(size for size in sizes if not WORD.fullmatch(size))]
+    parameters = "".join(f", {one}" for one in shown)
+    return re.sub(rf"(def kernel\(.*?), {', '.join(sizes)}\b", rf"\1{parameters}", text, count=1)
 
 
 def line_above(step: Step) -> str:
