@@ -151,12 +151,12 @@ def checking() -> bool:
 
 
 def shown() -> frozenset[str]:
-    """KGRAPH_SHOW=trace,fuse,cpu: the stages to print as they are made."""
+    """KGRAPH_SHOW=trace,fuse: the stages to print as they are made; source: the kernels; rules: which rules fired."""
     return frozenset(filter(None, os.environ.get("KGRAPH_SHOW", "").split(",")))
 
 
 def dump_dir() -> Path | None:
-    """KGRAPH_DUMP=dir: write every stage there, as numbered files."""
+    """KGRAPH_DUMP=dir: write every stage there and the kernels' source, as numbered files."""
     asked = os.environ.get("KGRAPH_DUMP", "")
     return Path(asked) if asked else None
 

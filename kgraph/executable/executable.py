@@ -13,10 +13,9 @@ from weakref import WeakSet
 
 import numpy as np
 
-from kgraph import tree
+from kgraph import config, tree
 from kgraph.codegen.cpu import library
 from kgraph.codegen.targets import program_for
-from kgraph.config import MOST_THREADS
 from kgraph.errors import ArgumentError
 from kgraph.executable.arrays import arguments, as_input, check_outputs, for_outputs_of
 from kgraph.executable.differentiate import (
@@ -33,6 +32,7 @@ from kgraph.graph.evaluate import bind_sizes
 from kgraph.graph.ir import Graph
 from kgraph.graph.sizes import resolve
 from kgraph.graph.types import TensorType, numpy_dtype
+from kgraph.passes import tell
 
 MOST_SHAPES = 256  # combinations of input shapes whose sizes are remembered
 
@@ -61,6 +61,8 @@ class Lowered:
         self.stages = lower(graph, request, options.freeze, options.target)
         self.ir = list(self.stages.values())[-1]
         self.program = program_for(options.target)(self.ir, options.threads, options.lower_only)
+        if "source" in config.shown() or config.dump_dir():
+            tell(len(self.stages), "source", self.program.source())
         self.inputs = [(name, self.ir[name].tensor) for name in self.ir.inputs]
         self.native: Callable[..., list[np.ndarray] | None] | None = None  # runs the program where nothing is missing
         self._known: dict[Any, Any] = {}
@@ -135,10 +137,13 @@ class Options:
 
     def __post_init__(self) -> None:
         asked = self.threads
-        is_count = isinstance(asked, (int, np.integer)) and not isinstance(asked, bool) and 1 <= asked <= MOST_THREADS
+        is_count = (
+            isinstance(asked, (int, np.integer)) and not isinstance(asked, bool) and 1 <= asked <= config.MOST_THREADS
+        )
         if asked is not None and not is_count:
+            most = config.MOST_THREADS
             raise ArgumentError(
-                f"threads= wants a number from 1 to {MOST_THREADS}, or None for as many as there are processors; "
+                f"threads= wants a number from 1 to {most}, or None for as many as there are processors; "
                 f"it got {asked!r}"
             )
 
@@ -160,6 +165,11 @@ class Executable:
         self._jitted: Any = None
         self._main = self._forward if loss is None else self._guessed_loss
         _ = self._main()
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}: {self.definition.graph[name].type}" for name in self._inputs)
+        made = ", ".join(f"{name}: {kind}" for name, kind in zip(self.definition.names, self._kinds, strict=True))
+        return f"<Executable for {self.options.target}{', with a loss' * (self.loss is not None)}: {given} -> {made}>"
 
     def __call__(self, *args: Any, out: Any = None, **named: Any) -> Any:
         lowered = self._forward()

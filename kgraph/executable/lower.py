@@ -15,8 +15,8 @@ from kgraph.passes.loops import in_bodies
 
 def lower(graph: Graph, request: Request, freeze: bool = False, target: str = "cpu") -> dict[str, Graph]:
     """Every stage by its name, in order: trace, inline, ..., gradients, ..., fuse, and the target's own."""
-    stages = {"trace": graph}
-    graph = run(graph, {"inline": BEFORE_GRADIENTS["inline"]}, stages)
+    stages: dict[str, Graph] = {}
+    graph = run(graph, {"trace": lambda graph: graph, "inline": BEFORE_GRADIENTS["inline"]}, stages)
     graph = request.extend(frozen(graph) if freeze else graph)
     graph = run(graph, {name: step for name, step in BEFORE_GRADIENTS.items() if name != "inline"}, stages)
     forward = not has_gradients(graph, request)

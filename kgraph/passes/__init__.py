@@ -80,8 +80,8 @@ def unused(name: str, stages: Mapping[str, Graph]) -> str:
     return stage
 
 
-def tell(number: int, stage: str, graph: Graph) -> None:
-    """Print and write a stage, where the environment asks for it."""
+def tell(number: int, stage: str, graph: object) -> None:
+    """Print and write a stage, or the text of one, where the environment asks for it."""
     if stage.partition("#")[0] in config.shown():
         print(f"# {stage}\n{graph}", file=sys.stderr)
     folder = config.dump_dir()

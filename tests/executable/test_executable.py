@@ -272,6 +272,24 @@ def test_every_view_of_the_compiler_has_something_to_show(compiled):
     assert ".text" in compiled.asm() or "ret" in compiled.asm()
 
 
+def test_the_environment_asks_for_stages_and_kernels(model, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("KGRAPH_SHOW", "trace,source")
+    monkeypatch.setenv("KGRAPH_DUMP", str(tmp_path))
+    f = kg.compile(model, lower_only=True)
+    assert capsys.readouterr().err == f"# trace\n{f.stages['trace']}\n# source\n{f.source}\n"
+    files = sorted(tmp_path.iterdir())
+    assert [path.name for path in files][:2] == ["00_trace.txt", "01_inline.txt"]
+    assert len(files) == len(f.stages) + 1
+    assert files[-1].read_text().strip() == f.source.strip()
+
+
+def test_an_executable_says_what_it_takes_and_gives(model):
+    x, y = batch(1).shape[1:], model.output_shape[1:]
+    types = [",".join(map(str, shape)) for shape in (x, y)]
+    assert f"f32[N,{types[0]}] -> probabilities: f32[N,{types[1]}]>" in repr(kg.compile(model, lower_only=True))
+    assert repr(kg.compile(model, loss="mse", lower_only=True)).startswith("<Executable for cpu, with a loss: ")
+
+
 def test_unknown_targets_and_losses_are_named(model):
     with pytest.raises(ArgumentError, match="tpu"):
         kg.compile(model, target="tpu")
