@@ -109,17 +109,33 @@ class Convolution(Windowed):
 
 
 class Conv1D(Convolution):
-    """A convolution of (batch, steps, channels). padding="causal" looks at no later steps."""
+    """A convolution: sequences (batch, steps, channels) give (batch, new steps, filters).
+
+    Arguments as for Conv2D, with one number where it has two. padding="causal" puts all zeros before the steps, so that
+    no result looks at later ones.
+    """
 
     rank, paddings = 1, PADDINGS
 
 
 class Conv2D(Convolution):
-    """A convolution of (batch, rows, columns, channels)."""
+    """A convolution: images (batch, rows, columns, channels) give (batch, new rows, new columns, filters).
+
+    activation(conv(inputs, kernel) + bias). kernel is (*kernel_size, channels / groups, filters), and bias, left out by
+    use_bias=False, (filters,). kernel_size, strides (1) and dilation_rate (1): an integer, or one for rows and one for
+    columns. strides are the steps between windows, dilation_rate those between the elements of one. padding: "valid"
+    has windows inside the image only, (rows - width) // stride + 1 of them, width = (kernel_size - 1) * dilation_rate
+    + 1; "same" adds zeros around it, so that there are ceil(rows / stride). data_format: "channels_last", or
+    "channels_first" for images and results of (batch, channels, rows, columns); default
+    `config.image_data_format()`. groups (1): so many parts of the channels are convolved apart.
+
+    Raises ArgumentError for arguments out of range, or filters that the groups do not divide; ShapeError for inputs of
+    another rank, or channels that the groups do not divide.
+    """
 
 
 class Conv3D(Convolution):
-    """A convolution of (batch, planes, rows, columns, channels)."""
+    """A convolution: volumes (batch, planes, rows, columns, channels) give (batch, ..., filters). Arguments: Conv2D."""
 
     rank = 3
 
@@ -156,19 +172,26 @@ class TransposedConvolution(Convolution):
 
 
 class Conv1DTranspose(TransposedConvolution):
-    """A transposed convolution of (batch, steps, channels)."""
+    """A transposed convolution: (batch, steps, channels) gives (batch, new steps, filters). See Conv2DTranspose."""
 
     rank = 1
 
 
 class Conv2DTranspose(TransposedConvolution):
-    """A transposed convolution of (batch, rows, columns, channels)."""
+    """A transposed convolution: (batch, rows, columns, channels) gives (batch, new rows, new columns, filters).
+
+    The gradient of a convolution: it goes from few places to many. kernel is (*kernel_size, filters, channels). With
+    padding="same" there are rows * stride new rows, with "valid" rows * stride + max(width - stride, 0), width as in
+    Conv2D. With output_padding, an integer or one for rows and one for columns, there are (rows - 1) * stride + width +
+    output_padding of them, and for "same" 2 * (width // 2) less. The other arguments are those of Conv2D, without
+    groups.
+    """
 
 
 class Conv3DTranspose(TransposedConvolution):
-    """A transposed convolution of (batch, planes, rows, columns, channels).
+    """A transposed convolution: (batch, planes, rows, columns, channels) gives (batch, ..., filters).
 
-    As in Keras, data_format stands before output_padding here.
+    Arguments as for Conv2DTranspose. As in Keras, data_format stands before output_padding here.
     """
 
     rank = 3
@@ -251,13 +274,17 @@ class DepthwiseConvolution(Depthwise):
 
 
 class DepthwiseConv1D(DepthwiseConvolution):
-    """A depthwise convolution of (batch, steps, channels)."""
+    """A depthwise convolution of (batch, steps, channels). Arguments as for DepthwiseConv2D, and padding="causal"."""
 
     rank = 1
 
 
 class DepthwiseConv2D(DepthwiseConvolution):
-    """A depthwise convolution of (batch, rows, columns, channels)."""
+    """A convolution of each channel by itself: images give (batch, new rows, new columns, channels * depth_multiplier).
+
+    kernel is (*kernel_size, channels, depth_multiplier), 1 by default, and bias (channels * depth_multiplier,). The
+    other arguments are those of Conv2D.
+    """
 
 
 class SeparableConvolution(Depthwise):
@@ -297,13 +324,18 @@ class SeparableConvolution(Depthwise):
 
 
 class SeparableConv1D(SeparableConvolution):
-    """A separable convolution of (batch, steps, channels)."""
+    """A separable convolution of (batch, steps, channels). Arguments as for SeparableConv2D, and padding="causal"."""
 
     rank = 1
 
 
 class SeparableConv2D(SeparableConvolution):
-    """A separable convolution of (batch, rows, columns, channels)."""
+    """A depthwise convolution, then one of width 1: images give (batch, new rows, new columns, filters).
+
+    depthwise_kernel is (*kernel_size, channels, depth_multiplier), 1 by default; pointwise_kernel, which mixes the
+    channels, (1, 1, channels * depth_multiplier, filters). bias and activation come last. The other arguments are
+    those of Conv2D.
+    """
 
 
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D

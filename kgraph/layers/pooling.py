@@ -40,19 +40,24 @@ class MaxPooling(Pooling):
 
 
 class MaxPooling1D(MaxPooling):
-    """The largest element of every window of (batch, steps, channels)."""
+    """The largest element of every window of (batch, steps, channels). Arguments: MaxPooling2D."""
 
     rank = 1
 
 
 class MaxPooling2D(MaxPooling):
-    """The largest element of every window of (batch, rows, columns, channels)."""
+    """The largest element of every window of images (batch, rows, columns, channels), for each channel.
+
+    pool_size (2) and strides (pool_size): an integer, or one for rows and one for columns. padding: "valid" has windows
+    inside the image only, (rows - pool_size) // stride + 1 of them; "same" ceil(rows / stride), with what lies outside
+    left out. data_format: as in Conv2D.
+    """
 
     rank = 2
 
 
 class MaxPooling3D(MaxPooling):
-    """The largest element of every window of (batch, planes, rows, columns, channels)."""
+    """The largest element of every window of (batch, planes, rows, columns, channels). Arguments: MaxPooling2D."""
 
     rank = 3
 
@@ -64,19 +69,24 @@ class AveragePooling(Pooling):
 
 
 class AveragePooling1D(AveragePooling):
-    """The mean of every window of (batch, steps, channels), of the elements that are inside."""
+    """The mean of every window of (batch, steps, channels). Arguments: AveragePooling2D."""
 
     rank = 1
 
 
 class AveragePooling2D(AveragePooling):
-    """The mean of every window of (batch, rows, columns, channels), of the elements that are inside."""
+    """The mean of every window of images (batch, rows, columns, channels), of those elements inside, for each channel.
+
+    pool_size (2) and strides (pool_size): an integer, or one for rows and one for columns. padding: "valid" has windows
+    inside the image only, (rows - pool_size) // stride + 1 of them; "same" ceil(rows / stride), with what lies outside
+    left out. data_format: as in Conv2D.
+    """
 
     rank = 2
 
 
 class AveragePooling3D(AveragePooling):
-    """The mean of every window of (batch, planes, rows, columns, channels), of the elements that are inside."""
+    """The mean of every window of (batch, planes, rows, columns, channels). Arguments: AveragePooling2D."""
 
     rank = 3
 
@@ -106,19 +116,28 @@ class GlobalMaxPooling(GlobalPooling):
 
 
 class GlobalMaxPooling1D(GlobalMaxPooling):
-    """The largest element of every channel of (batch, steps, channels)."""
+    """The largest element of every channel of (batch, steps, channels): (batch, channels).
+
+    With keepdims=True the result is (batch, 1, channels). data_format: as in Conv2D.
+    """
 
     rank = 1
 
 
 class GlobalMaxPooling2D(GlobalMaxPooling):
-    """The largest element of every channel of (batch, rows, columns, channels)."""
+    """The largest element of every channel of (batch, rows, columns, channels): (batch, channels).
+
+    With keepdims=True the result is (batch, 1, 1, channels). data_format: as in Conv2D.
+    """
 
     rank = 2
 
 
 class GlobalMaxPooling3D(GlobalMaxPooling):
-    """The largest element of every channel of (batch, planes, rows, columns, channels)."""
+    """The largest element of every channel of (batch, planes, rows, columns, channels): (batch, channels).
+
+    With keepdims=True the result is (batch, 1, 1, 1, channels). data_format: as in Conv2D.
+    """
 
     rank = 3
 
@@ -130,7 +149,10 @@ class GlobalAveragePooling(GlobalPooling):
 
 
 class GlobalAveragePooling1D(GlobalAveragePooling):
-    """The mean of every channel of (batch, steps, channels), of the steps that the mask leaves in."""
+    """The mean of every channel of (batch, steps, channels), of the steps that the mask leaves in: (batch, channels).
+
+    With keepdims=True the result is (batch, 1, channels). data_format: as in Conv1D.
+    """
 
     rank = 1
 
@@ -151,13 +173,19 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
 
 
 class GlobalAveragePooling2D(GlobalAveragePooling):
-    """The mean of every channel of (batch, rows, columns, channels)."""
+    """The mean of every channel of (batch, rows, columns, channels): (batch, channels).
+
+    With keepdims=True the result is (batch, 1, 1, channels). data_format: as in Conv2D.
+    """
 
     rank = 2
 
 
 class GlobalAveragePooling3D(GlobalAveragePooling):
-    """The mean of every channel of (batch, planes, rows, columns, channels)."""
+    """The mean of every channel of (batch, planes, rows, columns, channels): (batch, channels).
+
+    With keepdims=True the result is (batch, 1, 1, 1, channels). data_format: as in Conv2D.
+    """
 
     rank = 3
 
@@ -185,19 +213,28 @@ class AdaptiveMaxPooling(AdaptivePooling):
 
 
 class AdaptiveMaxPooling1D(AdaptiveMaxPooling):
-    """The largest element of every block of (batch, steps, channels)."""
+    """The largest element of every block of (batch, steps, channels): (batch, output_size, channels).
+
+    output_size: how many blocks there are, an integer. Their sizes differ by 1 at most.
+    """
 
     rank = 1
 
 
 class AdaptiveMaxPooling2D(AdaptiveMaxPooling):
-    """The largest element of every block of (batch, rows, columns, channels)."""
+    """The largest element of every block of (batch, rows, columns, channels): (batch, *output_size, channels).
+
+    output_size: how many blocks there are, an integer, or one for rows and one for columns. Sizes differ by 1 at most.
+    """
 
     rank = 2
 
 
 class AdaptiveMaxPooling3D(AdaptiveMaxPooling):
-    """The largest element of every block of (batch, planes, rows, columns, channels)."""
+    """The largest element of every block of (batch, planes, rows, columns, channels): (batch, *output_size, channels).
+
+    output_size: how many blocks there are, an integer, or three. Their sizes differ by 1 at most.
+    """
 
     rank = 3
 
@@ -209,19 +246,28 @@ class AdaptiveAveragePooling(AdaptivePooling):
 
 
 class AdaptiveAveragePooling1D(AdaptiveAveragePooling):
-    """The mean of every block of (batch, steps, channels)."""
+    """The mean of every block of (batch, steps, channels): (batch, output_size, channels).
+
+    output_size: how many blocks there are, an integer. Their sizes differ by 1 at most.
+    """
 
     rank = 1
 
 
 class AdaptiveAveragePooling2D(AdaptiveAveragePooling):
-    """The mean of every block of (batch, rows, columns, channels)."""
+    """The mean of every block of (batch, rows, columns, channels): (batch, *output_size, channels).
+
+    output_size: how many blocks there are, an integer, or one for rows and one for columns. Sizes differ by 1 at most.
+    """
 
     rank = 2
 
 
 class AdaptiveAveragePooling3D(AdaptiveAveragePooling):
-    """The mean of every block of (batch, planes, rows, columns, channels)."""
+    """The mean of every block of (batch, planes, rows, columns, channels): (batch, *output_size, channels).
+
+    output_size: how many blocks there are, an integer, or three. Their sizes differ by 1 at most.
+    """
 
     rank = 3
 
