@@ -95,22 +95,22 @@ def empty_like(x: Any, dtype: Any = None) -> Any:
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
     """start, start + step, ... below stop; with one argument, 0 up to it. Ends may be sizes known only at the call.
 
-    dtype: int32 where all ends are integers, else `config.floatx()`. Raises ArgumentError without a start.
+    step: 1 by default. dtype: int32 where all ends are integers, else `config.floatx()`. Raises ArgumentError without a
+    start, and for a step of 0.
     """
     if start is None:
         raise ArgumentError("arange wants a number, not None; for an axis of open length, take ops.shape(x)[axis]")
-    start, stop, step = map(counted, (0, start, step or 1) if stop is None else (start, stop, step or 1))
+    step = 1 if step is None else step
+    start, stop, step = map(counted, (0, start, step) if stop is None else (start, stop, step))
     ends = (start, stop, step)
     kind = standard_dtype(dtype) if dtype is not None else promote(*map(dtype_of, ends))
     if builtins.any(isinstance(end, Symbol) for end in ends):
         raise ArgumentError("arange with ends known only at the call has no known size; use sizes from ops.shape")
+    if isinstance(step, (int, float, np.number)) and step == 0:
+        raise ArgumentError(f"arange from {start} to {stop} in steps of 0 has no end")
     if not axes_of(ends):
         return np.arange(start, stop, step).astype(kind)
-    if (
-        not isinstance(step, int)
-        or step == 0
-        or not builtins.all(isinstance(end, (int, Size)) for end in (start, stop))
-    ):
+    if not isinstance(step, int) or not builtins.all(isinstance(end, (int, Size)) for end in (start, stop)):
         raise ArgumentError(
             f"arange from {start} to {stop} in steps of {step}: with such sizes, steps must be integers"
         )

@@ -217,6 +217,12 @@ def test_sizes_known_only_at_the_call_are_recorded(call: Any, wanted: np.ndarray
     np.testing.assert_array_equal(have, wanted)
 
 
+@pytest.mark.parametrize("step", [0, 0.0, np.int32(0)])
+def test_a_step_of_nothing_leads_nowhere(step: Any) -> None:
+    with pytest.raises(ArgumentError, match="arange from 0 to 5 in steps of 0 has no end"):
+        ops.arange(0, 5, step)
+
+
 GRADIENTS = [
     lambda x: ops.reshape(x, (4, -1)), lambda x: ops.transpose(x, (2, 0, 1)),
     lambda x: ops.broadcast_to(x, (2, 3, 4, 6)),
