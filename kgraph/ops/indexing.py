@@ -116,7 +116,8 @@ def _line(size: Dim) -> Any:
 def getitem(x: Any, key: Any) -> Any:
     """x[key]: ints, slices, None, Ellipsis, and integer tensors, as in numpy.
 
-    Raises RangeError for an index outside its axis, DTypeError for a boolean mask (its result has no known shape).
+    On an array it is numpy's, masks included. Of symbols, raises RangeError for an index outside its axis, DTypeError
+    for a boolean mask (its result has no known shape).
     """
     keys = list(key) if isinstance(key, tuple) else [key]
     if not is_symbolic([x, *keys]):

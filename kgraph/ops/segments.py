@@ -25,28 +25,41 @@ from kgraph.tracing.trace import Symbol, function
 
 @function
 def segment_sum(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    """Sums of the slices of data, along axis 0, that carry the same id; result: (num_segments, ...)."""
+    """Sums of the slices of data, along axis 0, that carry the same id; result: (num_segments, ...), 0 where none do.
+
+    segment_ids: an integer for each slice, in any order; `sorted` changes nothing. num_segments: by default one more
+    than the largest id; in a model it must be given. Raises ArgumentError if it is not, RangeError for an id beyond.
+    """
     shape = (_count(segment_ids, num_segments), *shape_of(data)[1:])
     return scatter_add(zeros(shape, dtype_of(data)), segment_ids, data, axis=0)
 
 
 @function
 def segment_max(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    """The largest of the slices of data, along axis 0, with the same id; the least number where there are none."""
+    """The largest of the slices of data, along axis 0, with the same id; see `segment_sum`.
+
+    Where there are none, minus infinity, or the least integer of the dtype. Ids beyond count nowhere.
+    """
     least, _ = ends_of(dtype_of(data))
     return max_row(_spread(data, segment_ids, num_segments, least), axes=(1,), keepdims=False, of_none=True)
 
 
 @function
 def segment_min(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    """The least of the slices of data, along axis 0, with the same id; the largest number where there are none."""
+    """The least of the slices of data, along axis 0, with the same id; see `segment_sum`.
+
+    Where there are none, infinity, or the largest integer of the dtype. Ids beyond count nowhere.
+    """
     _, greatest = ends_of(dtype_of(data))
     return min_row(_spread(data, segment_ids, num_segments, greatest), axes=(1,), keepdims=False, of_none=True)
 
 
 @function
 def segment_prod(data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False) -> Any:
-    """The products of the slices of data, along axis 0, with the same id; 1 where there are none."""
+    """The products of the slices of data, along axis 0, with the same id; see `segment_sum`.
+
+    Where there are none, 1. Ids beyond count nowhere.
+    """
     product = prod_row(_spread(data, segment_ids, num_segments, 1), axes=(1,), keepdims=False)
     return cast(product, dtype_of(data))
 
