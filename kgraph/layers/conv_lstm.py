@@ -65,15 +65,7 @@ class ConvLSTMCell(Cell):
 
 
 class ConvLSTM(CellLayer):
-    """A ConvLSTMCell for each step of sequences (batch, steps, *sizes, channels).
-
-    The result is the last output, (batch, *sizes, filters), or with return_sequences all of them, (batch, steps,
-    *sizes, filters); with return_state the last states h and c follow. kernel_size, strides (1), padding ("valid") and
-    dilation_rate (1) are those of a convolution of the inputs, which says what the sizes become; that of the state
-    keeps them. With data_format "channels_first" channels stand before sizes. activation (tanh), recurrent_activation
-    (sigmoid) and the arguments after them: LSTM. Weights: kernel (*kernel_size, channels, 4 filters), recurrent_kernel
-    (*kernel_size, filters, 4 filters), and with use_bias, as by default, bias (4 filters,).
-    """
+    """A ConvLSTMCell for each step of sequences (batch, steps, *sizes, channels); ConvLSTM2D says what it is given."""
 
     cell_class = ConvLSTMCell
     hidden = ("cell", "rank", "units", "unroll", "zero_output_for_mask")
@@ -107,23 +99,28 @@ class ConvLSTM(CellLayer):
 class ConvLSTM1D(ConvLSTM):
     """An LSTM that convolves, over (batch, steps, length, channels).
 
-    What it gives, its arguments and its weights follow ConvLSTM, with one size.
+    What it gives, its arguments and its weights: ConvLSTM2D, with one size in the place of two.
     """
 
     axes = 1
 
 
 class ConvLSTM2D(ConvLSTM):
-    """An LSTM that convolves, over (batch, steps, rows, columns, channels).
+    """An LSTM that convolves: sequences (batch, steps, rows, columns, channels).
 
-    What it gives, its arguments and its weights follow ConvLSTM, with two sizes.
+    The result is the last output, (batch, new rows, new columns, filters), or with return_sequences all, (batch, steps,
+    ...); with return_state the last states h and c follow. kernel_size, strides (1), padding ("valid"),
+    dilation_rate (1) and data_format are those of a convolution of the inputs, which says what rows and columns become:
+    Conv2D; that of the state keeps them. activation (tanh), recurrent_activation (sigmoid) and the arguments after
+    them: LSTM. Weights: kernel (*kernel_size, channels, 4 filters), recurrent_kernel (*kernel_size, filters,
+    4 filters), and with use_bias, as by default, bias (4 filters,).
     """
 
 
 class ConvLSTM3D(ConvLSTM):
     """An LSTM that convolves, over (batch, steps, planes, rows, columns, channels).
 
-    What it gives, its arguments and its weights follow ConvLSTM, with three sizes.
+    What it gives, its arguments and its weights: ConvLSTM2D, with three sizes in the place of two.
     """
 
     axes = 3

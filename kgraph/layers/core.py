@@ -136,9 +136,10 @@ class EinsumDense(Adaptable):
 
 
 class Embedding(Adaptable):
-    """Row `index` of a table (input_dim, output_dim) for every integer of the input.
+    """Row `index` of a table (input_dim, output_dim) for every integer of the input: (...) gives (..., output_dim).
 
-    An index outside the table is a RangeError before anything is read. With mask_zero the index 0 is masked.
+    The weight `embeddings` is the table, uniform from -0.05 to 0.05 at first. Floats are cast to integers. An index
+    outside the table is a RangeError before anything is read. With mask_zero the index 0 is masked.
     """
 
     adapted = "embeddings"

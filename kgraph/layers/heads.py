@@ -146,8 +146,11 @@ class MultiHeadAttention(Heads):
 
     query, value and key (the value by default) are (batch, ..., size); attention runs over `attention_axes`, by
     default all between batch and size. output_shape: the sizes behind them in the result; the query's by default.
-    use_gate multiplies by sigmoids of the query; sliding_window: how near a key must be to be seen. Vaswani et al.,
-    2017.
+    value_dim: the size of a head of the values, key_dim by default. dropout (0): the share of the attention that is
+    dropped while training. use_gate multiplies by sigmoids of the query; sliding_window: how near a key must be to be
+    seen. Called with return_attention_scores=True, it gives (result, scores), scores (batch, heads, queries, keys).
+    attention_mask, (batch, queries, keys) or what broadcasts to it, is True where a query sees a key, and
+    use_causal_mask hides the keys behind it. Vaswani et al., 2017.
     """
 
     def __init__(
@@ -227,7 +230,8 @@ class GroupedQueryAttention(Heads):
     """Attention in which several heads of the query share one head of key and value. Ainslie et al., 2023.
 
     query, value and key (the value by default) are (batch, steps, size); so is the result, with the query's size.
-    head_dim is the size of each head. The num_query_heads share the num_key_value_heads equally.
+    head_dim is the size of each head. The num_query_heads share the num_key_value_heads equally. What else it is made
+    and called with: MultiHeadAttention.
     """
 
     def __init__(

@@ -15,7 +15,9 @@ from kgraph.layers.spec import InputSpec
 class LayerNormalization(Layer):
     """Each sample at mean 0 and variance 1 over `axis`, then times gamma, plus beta (Ba et al., 2016).
 
-    With rms_scaling only the division by the root of the variance and gamma are done.
+    axis: one or several, the last by default; gamma and beta have their sizes. epsilon (1e-3) is added to the variance.
+    center=False: no beta; scale=False: no gamma. With rms_scaling (by name only) nothing is subtracted or added: the
+    division by the root of the variance and gamma are all. The result has the input's shape.
     """
 
     def __init__(
@@ -75,6 +77,10 @@ class BatchNormalization(Layer):
     While training, mean and variance are the batch's, and the moving ones follow: moving * momentum + batch * (1 -
     momentum). In inference, and when the layer is frozen (trainable=False), they are the moving ones. Masked steps
     do not count.
+
+    axis (-1) is that of the channels; momentum is 0.99, and epsilon, which the variance is increased by, 1e-3. Weights,
+    each (channels,): gamma unless scale=False, beta unless center=False, moving_mean, moving_variance. The result has
+    the input's shape. synchronized changes nothing, with one device. ArgumentError for renorm, which is not built.
     """
 
     def __init__(
@@ -153,7 +159,9 @@ class BatchNormalization(Layer):
 class GroupNormalization(Layer):
     """Each sample's channels in groups, each group at mean 0 and variance 1, then times gamma, plus beta.
 
-    `axis` is that of the channels. groups=-1 makes each channel a group: instance normalization. Wu and He, 2018.
+    `axis` (-1) is that of the channels, which `groups` (32) must divide; groups=-1 makes each channel a group: instance
+    normalization. epsilon (1e-3), center and scale: LayerNormalization; gamma and beta are (channels,). The result has
+    the input's shape. Wu and He, 2018.
     """
 
     def __init__(
