@@ -58,6 +58,7 @@ class Lowered:
     """One graph on its way down: every stage, and the program at the end."""
 
     def __init__(self, graph: Graph, options: Options, request: Request) -> None:
+        self.lower_only = options.lower_only
         self.stages = lower(graph, request, options.freeze, options.target)
         self.ir = list(self.stages.values())[-1]
         self.program = program_for(options.target)(self.ir, options.threads, options.lower_only)
@@ -73,6 +74,7 @@ class Lowered:
 
     def run(self, values: Sequence[Any], out: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
         """The outputs for these inputs; variables that the graph updates have been updated."""
+        self._check_runs()
         given = [as_input(name, kind, value) for (name, kind), value in zip(self.inputs, values, strict=True)]
         if out is None and self.native is not None and (made := self.native(*given)) is not None:
             return self._narrowed(made)
@@ -107,11 +109,16 @@ class Lowered:
 
         The arrays have the inputs' dtypes, in C order, and samples along the first axis. ShapeError: they do not fit.
         """
+        self._check_runs()
         arrays = [as_input(name, kind, array) for (name, kind), array in zip(self.inputs, arrays, strict=True)]
         sizes, shapes = self._sizes(tuple((batch, *array.shape[1:]) for array in arrays))
         results = list(map(np.empty, shapes, self.dtypes))
         with self.program.feeding(arrays, results, sizes, batch) as feed:
             yield feed, results
+
+    def _check_runs(self) -> None:
+        if self.lower_only:
+            raise ArgumentError("a program made with lower_only=True has no machine code to run; compile it without")
 
     def _sizes(self, shapes: tuple[tuple[int, ...], ...]) -> tuple[dict[str, int], list[tuple[int, ...]]]:
         """The sizes of the named axes for inputs of these shapes, and the outputs' shapes; remembered."""

@@ -256,6 +256,15 @@ def test_lower_only_makes_the_sources_and_no_code(model):
     assert [node.op for node in f.ir if node.op not in ("input", "param")] == ["fused", "fused"]
 
 
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_what_was_only_lowered_says_that_it_does_not_run(model, target):
+    f, x = kg.compile(model, target=target, lower_only=True), batch(2)
+    g = kg.compile(model, target=target, lower_only=True, loss="mse")
+    for call in (lambda: f(x), lambda: f.vjp(x), lambda: g.value_and_grad(x, np.zeros((2, *model.output_shape[1:])))):
+        with pytest.raises(ArgumentError, match="lower_only=True has no machine code to run; compile it without"):
+            call()
+
+
 def test_each_dense_is_one_kernel_also_in_the_gradient(model):
     computed = [node.name for node in kg.compile(model, lower_only=True).ir if node.op not in ("input", "param")]
     assert computed == ["hidden", "probabilities"]
