@@ -85,6 +85,14 @@ def test_bench_profiles_the_kernels(model_file: Path, capsys: pytest.CaptureFixt
         assert word in shown
 
 
+def test_a_profile_names_the_layers_as_the_program_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "nameless.py"
+    path.write_text("from kgraph import *\nmodel = Sequential([Input((4,)), layers.Dense(3)])", encoding="utf-8")
+    options = ["--batch", "1,2", "--mode", "forward", "--seconds", "0.001", "--threads", "1", "--profile", "--json"]
+    assert main(["bench", str(path), *options]) == 0
+    assert "dense_1" not in capsys.readouterr().out
+
+
 def test_what_a_model_file_prints_does_not_disturb_the_document(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from kgraph.bench.data import inputs_for, targets_for
 from kgraph.bench.models import MODELS
 from kgraph.graph.ir import Graph
 from kgraph.locate import model_at
+from kgraph.utils import clear_session
 
 MODES = ("forward", "grad", "step")
 
@@ -55,7 +56,8 @@ class Case:
 
 
 def model_of(place: str) -> Any:
-    """The model at a place."""
+    """The model at a place, with the names that a program has which makes it once."""
+    clear_session()
     return MODELS[place]() if place in MODELS else model_at(place)
 
 
