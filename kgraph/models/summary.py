@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,10 @@ from kgraph.errors import ArgumentError
 from kgraph.graph.types import numpy_bits
 from kgraph.layers.history import shapes_of, single
 from kgraph.layers.layer import Layer
+from kgraph.models.configuration import Writer, position
+from kgraph.models.steps import Step, read_by_written, root
+from kgraph.saving.operations import operation_name
+from kgraph.tracing.trace import Symbol
 from kgraph.tracing.variable import Variable
 
 
@@ -66,28 +70,41 @@ def print_summary(
 
 
 def rows(model: Any, layer_range: Any, expand: bool, indent: str = "") -> Iterator[Row]:
-    """A row for each layer; with `expand`, those of models inside below them."""
-    for layer in chosen(model.layers, layer_range):
+    """A row for each layer, and each function between layers; with `expand`, those of models inside below them."""
+    writer = Writer(model) if hasattr(model, "_steps") else None
+    names = writer.names if writer else {id(layer): layer.name for layer in model.layers}
+    for one in chosen(writer.operations if writer else model.layers, names, layer_range):
+        name, sources = f"{indent}{names[id(one)]}", ", ".join(connected_to(one, writer)) or "-"
+        if isinstance(one, Step):
+            shapes = shapes_of(single(one.symbol.applied.results)) if one.symbol.applied else one.symbol.shape
+            yield Row(f"{name} ({kind_of(one)})", str(shapes), "0", "-", sources)
+            continue
+        weights = getattr(one, "weights", [])
         yield Row(
-            f"{indent}{layer.name} ({type(layer).__name__})",
-            shape_text(layer),
-            f"{count(layer.weights):,}" if layer.built else "0 (unbuilt)",
-            "Y" if layer.trainable and layer.weights else "N" if layer.weights else "-",
-            ", ".join(connected_to(layer, model)) or "-",
+            f"{name} ({type(one).__name__})",
+            shape_text(one),
+            f"{count(weights):,}" if one.built else "0 (unbuilt)",
+            "Y" if weights and one.trainable else "N" if weights else "-",
+            sources,
         )
-        if expand and getattr(layer, "layers", None):
-            yield from rows(layer, None, True, indent + "  └ ")
+        if expand and getattr(one, "layers", None):
+            yield from rows(one, None, True, indent + "  └ ")
 
 
-def chosen(layers: list[Layer], layer_range: Any) -> list[Layer]:
-    """The layers from the first to the second name."""
+def chosen(entries: Sequence[Any], names: Mapping[int, str], layer_range: Any) -> Sequence[Any]:
+    """The entries from the first to the second name."""
     if layer_range is None:
-        return layers
-    names = [layer.name for layer in layers]
-    if len(layer_range) != 2 or any(name not in names for name in layer_range):
-        raise ArgumentError(f"layer_range must be two of {names}, not {layer_range!r}")
-    start, end = sorted(names.index(name) for name in layer_range)
-    return layers[start : end + 1]
+        return entries
+    known = [names[id(one)] for one in entries]
+    if len(layer_range) != 2 or any(name not in known for name in layer_range):
+        raise ArgumentError(f"layer_range must be two of {known}, not {layer_range!r}")
+    start, end = sorted(known.index(name) for name in layer_range)
+    return entries[start : end + 1]
+
+
+def kind_of(step: Step) -> str:
+    """What a function between layers is called: Add for x + y, as in Keras."""
+    return operation_name(step.symbol.applied.name) if step.symbol.applied else step.symbol.op
 
 
 def shape_text(layer: Layer) -> str:
@@ -101,19 +118,24 @@ def shape_text(layer: Layer) -> str:
     return str(shapes)
 
 
-def connected_to(layer: Layer, model: Any) -> list[str]:
-    """What the layer reads in this model: "dense[0][0]", name, node index and position of the result."""
-    known = {id(one) for one in model.layers}
-    names = []
-    for call in layer.inbound_nodes:
-        for symbol in call.inputs:
-            made = symbol.inputs[0] if symbol.op == "item" else symbol
-            if made.call is None:
-                names.append(made.name)
-            elif id(made.call.layer) in known:
-                index = next(i for i, one in enumerate(made.call.layer.inbound_nodes) if one is made.call)
-                names.append(f"{made.call.layer.name}[{index}][{symbol.attrs.get('index', 0)}]")
-    return names
+def connected_to(one: Any, writer: Writer | None) -> list[str]:
+    """What a layer or function reads in this model: "dense[0][0]", name, node index and position of the result."""
+    if writer is None:
+        return []
+    calls = writer.calls.get(id(one), [])
+    read = read_by_written(one.symbol) if isinstance(one, Step) else [given for call in calls for given in call.inputs]
+    return [place(symbol, writer) for symbol in read]
+
+
+def place(symbol: Symbol, writer: Writer) -> str:
+    """Where a tensor comes from."""
+    if symbol.applied is not None:
+        return f"{writer.places[id(symbol.applied)]}[0][{position(symbol, symbol.applied.results)}]"
+    call = root(symbol).call
+    if call is None:
+        return symbol.name
+    index = next(i for i, made in enumerate(call.layer.inbound_nodes) if made is call)
+    return f"{call.layer.name}[{index}][{symbol.attrs.get('index', 0) if symbol.op == 'item' else 0}]"
 
 
 def has_joins(model: Any) -> bool:

@@ -135,6 +135,12 @@ BY_CLASS = {name: operation for name, operation in KNOWN.items() if operation.fu
 BY_FUNCTION = {operation.function: operation for operation in BY_CLASS.values()}
 
 
+def operation_name(function: str) -> str:
+    """The name of Keras's operation for a public function; where it has none, the function's."""
+    operation = BY_FUNCTION.get(ALIASES.get(function, function))
+    return operation.name if operation else function
+
+
 def is_operation(config: Mapping[str, Any]) -> bool:
     """Whether an entry among a model's layers is an operation: by its module, or what a layer has and it has not."""
     module, inner = config.get("module"), config.get("config")

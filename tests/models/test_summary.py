@@ -74,3 +74,45 @@ def test_what_the_optimizer_holds_is_counted_as_keras_counts_it() -> None:
         said.append(re.findall(r"(\w[\w-]*) params: ([\d,]+) \((.*?)\)", "\n".join(lines)))
     assert said[0] == said[1]
     assert [title for title, _, _ in said[0]] == ["Total", "Trainable", "Non-trainable", "Optimizer"]
+
+
+def functional(k: Any) -> Any:
+    """A layer that another model calls too, functions between layers, one with two results, and a model inside."""
+    a, b = k.layers.Input((4,), name="a"), k.layers.Input((4,), name="b")
+    shared = k.layers.Dense(4, name="shared")
+    k.Model(a, shared(a) * 3)
+    x, y = k.ops.split(shared(b), 2, axis=-1)
+    inner = k.Sequential([k.layers.Dense(3, name="inside")], name="inner")
+    return k.Model(b, [inner(x) + y[:, :1], k.ops.concatenate([y, b], axis=-1)], name="functional")
+
+
+def test_functions_between_layers_have_rows_as_in_keras() -> None:
+    lines: list[str] = []
+    functional(kg).summary(print_fn=lambda text, **_: lines.append(text), line_length=160)
+    rows = re.findall(r"│ (\w+ \(\w+\)) .*│ (.*?) +│\n", lines[0])
+    theirs: list[str] = []
+    keras.backend.clear_session()  # Keras counts the names of functions over all models
+    functional(keras).summary(print_fn=lambda text, **_: theirs.append(text), line_length=160)
+    assert [name for name, _ in rows] == re.findall(r"│ (\w+ \(\w+\))", theirs[0])
+    assert dict(rows) == {
+        "b (InputLayer)": "-",
+        "shared (Dense)": "b[0][0]",
+        "split (Split)": "shared[1][0]",
+        "inner (Sequential)": "split[0][0]",
+        "get_item (GetItem)": "split[0][1]",
+        "add (Add)": "inner[0][0], get_item[0][0]",
+        "concatenate (Concatenate)": "split[0][1], b[0][0]",
+    }
+
+
+def test_a_variable_between_layers_has_a_row() -> None:
+    layer = kg.layers.Dense(4, name="layer")
+    x = kg.layers.Input((4,), name="x")
+    shapes = shapes_of(kg.Model(x, kg.ops.matmul(layer(x), layer.kernel)))
+    assert shapes == {"x": "(None, 4)", "layer": "(None, 4)", "matmul": "(None, 4)"}
+
+
+def test_a_range_of_rows_may_begin_at_a_function() -> None:
+    lines: list[str] = []
+    functional(kg).summary(print_fn=lambda text, **_: lines.append(text), line_length=160, layer_range=("split", "add"))
+    assert re.findall(r"│ (\w+) \(", lines[0]) == ["split", "inner", "get_item", "add"]
