@@ -131,6 +131,8 @@ class Arrays:
         self.shuffle = shuffle
         if shuffle not in (True, False, "batch"):
             raise ArgumentError(f'shuffle is True, False or "batch", not {shuffle!r}')
+        self._next = 0  # the batch that comes next
+        self._order: np.ndarray | None = None  # of the pass that it belongs to
 
     @property
     def steps(self) -> int:
@@ -147,6 +149,24 @@ class Arrays:
             whole = (batches[:, None] * self.batch_size + np.arange(self.batch_size)).reshape(-1)
             return np.concatenate([whole, np.arange(full, self.size)])
         return np.random.permutation(self.size)
+
+    def passes(self, steps: int | None) -> Iterator[tuple[np.ndarray | None, int, int]]:
+        """The batches of one epoch: (order, first, end) for each pass over the data that they belong to.
+
+        A pass that the epoch before broke off goes on; another begins where there are fewer batches than steps.
+        """
+        left = self.steps if steps is None else steps
+        while left:
+            if self._next == 0:
+                self._order = self.order()
+            first = self._next
+            end = min(self.steps, first + left)
+            left, self._next = left - (end - first), end % self.steps
+            yield self._order, first, end
+
+    def start_over(self) -> None:
+        """Let the next epoch begin with the first batch."""
+        self._next = 0
 
     def batch(self, number: int, order: np.ndarray | None = None) -> Any:
         """One batch, copied together where the order is not that of the arrays."""

@@ -16,7 +16,7 @@ AT_ONCE = 0.05  # seconds that native code runs before Python may report progres
 
 
 class Epoch:
-    """All steps of an epoch; one more pass over the data begins where there are fewer batches than steps."""
+    """All steps of an epoch, which may be part of a pass over the data, or several."""
 
     def __init__(self, steps: Steps, given: Arrays, count: int | None) -> None:
         self.given, self.count = given, given.steps if count is None else count
@@ -28,32 +28,32 @@ class Epoch:
         """What the last step returned. tell: is told of steps done, and what the last of them returned."""
         self._tell, done = tell, 0
         result: Any = None
-        while done < self.count:
-            done, result = self._pass(done)
+        for order, first, end in self.given.passes(self.count):
+            result = self._pass(order, first, end, done)
+            done += end - first
         return result
 
-    def _pass(self, done: int) -> tuple[int, Any]:
-        """Once over the data, or until there are steps enough."""
-        given, order = self.given, self.given.order()
-        full = min(given.size // given.batch_size, self.count - done)
-        result = self._full_batches(full, order, done) if full else None
-        done += full
-        if done < self.count and given.size % given.batch_size:
-            result = self.compiled(given.batch(given.size // given.batch_size, order))
-            done += 1
-            self._tell(done, result)
-        return done, result
+    def _pass(self, order: np.ndarray | None, first: int, end: int, done: int) -> Any:
+        """These batches of a pass over the data, after others that are done."""
+        given, result = self.given, None
+        full = min(given.size // given.batch_size, end)
+        if first < full:
+            result = self._full_batches(first, full, order, done)
+        if end > full:
+            result = self.compiled(given.batch(full, order))
+            self._tell(done + end - first, result)
+        return result
 
-    def _full_batches(self, count: int, order: np.ndarray | None, before: int) -> Any:
+    def _full_batches(self, first: int, end: int, order: np.ndarray | None, before: int) -> Any:
         leaves = [leaf for leaf in tree.flatten(self.given.data) if leaf is not None]
         with self.compiled.executable.feeding(leaves, self.given.batch_size) as (feed, results):
             feed.set_order(order)
-            done = 0
-            while done < count:
-                last = min(count, done + max(1, int(AT_ONCE * self._speed)))
+            done = first
+            while done < end:
+                last = min(end, done + max(1, int(AT_ONCE * self._speed)))
                 begin = time.perf_counter()
                 feed.run(done, last)
                 self._speed = (last - done) / max(1e-9, time.perf_counter() - begin)
                 done = last
-                self._tell(before + done, self.compiled.packed(results))
+                self._tell(before + done - first, self.compiled.packed(results))
             return self.compiled.packed([result.copy() for result in results])

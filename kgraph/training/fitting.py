@@ -269,8 +269,7 @@ def _is_due(epoch: int, frequency: Any) -> bool:
 
 
 def _evaluated(model: Any, given: Any, steps: int | None, told: Any) -> dict[str, float]:
-    if isinstance(given, Batches):
-        given.start_over()  # each time the same batches are measured
+    given.start_over()  # each time the same batches are measured
     told.on_test_begin()
     model.reset_metrics()
     logs = run_epoch(model, "test", given, steps_of(given, steps), told)
@@ -286,12 +285,9 @@ def _limited(given: Arrays | Batches, steps: int | None) -> Iterator[Any]:
             return
         yield from given.epoch(steps)
         return
-    order = given.order()
-    for number in range(steps if steps is not None else given.steps):
-        place = number % given.steps
-        if number and place == 0:
-            order = given.order()
-        yield given.batch(place, order)
+    for order, first, end in given.passes(steps):
+        for number in range(first, end):
+            yield given.batch(number, order)
 
 
 def _callbacks(model: Any, callbacks: Any, verbose: Any, epochs: int, steps: int | None, add_history: bool) -> Any:

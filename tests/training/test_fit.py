@@ -84,6 +84,28 @@ def test_every_form_of_data_trains_alike(name):
         np.testing.assert_allclose(history.history["loss"], known.history["loss"], rtol=1e-6)
 
 
+@pytest.mark.parametrize("size", [12, 11])
+@pytest.mark.parametrize(
+    "callbacks", [None, [kg.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)]]
+)
+def test_an_epoch_of_fewer_steps_goes_on_where_the_one_before_ended(size, callbacks):
+    x = np.arange(size, dtype="float32")[:, None]
+    model = kg.Sequential([kg.layers.Input((1,)), kg.layers.Dense(1, kernel_initializer="ones")])
+    model.compile(kg.optimizers.SGD(0.0), lambda y, p: p)
+    options = {"batch_size": 3, "shuffle": False, "verbose": 0, "callbacks": callbacks}
+    found = model.fit(x, x, epochs=3, steps_per_epoch=2, validation_data=(x, x), validation_steps=1, **options).history
+    np.testing.assert_allclose(found["loss"], [2.5, x[6:].mean(), 2.5], rtol=1e-6)
+    np.testing.assert_allclose(found["val_loss"], [1.0] * 3, rtol=1e-6)
+
+
+def test_epochs_of_fewer_steps_share_a_shuffled_pass():
+    x = np.arange(12, dtype="float32")[:, None]
+    model = kg.Sequential([kg.layers.Input((1,)), kg.layers.Dense(1, kernel_initializer="ones")])
+    model.compile(kg.optimizers.SGD(0.0), lambda y, p: p)
+    losses = model.fit(x, x, epochs=4, steps_per_epoch=1, batch_size=3, verbose=0).history["loss"]
+    assert np.mean(losses) == pytest.approx(5.5)
+
+
 def test_the_last_batch_may_be_incomplete_and_shuffling_reaches_all():
     one, other = line(), line()
     one.fit(X, Y, batch_size=50, epochs=1, shuffle=True, verbose=0)
