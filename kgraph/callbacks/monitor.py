@@ -41,8 +41,8 @@ class MonitorCallback(Callback):
         if self.mode != "auto":
             return self.mode
         name = self.monitor.removeprefix("val_")
-        for metric in _metrics(self.model):
-            if metric.name == name and getattr(metric, "_direction", None) in ("up", "down"):
+        for known, metric in _metrics(self.model):
+            if known == name and getattr(metric, "_direction", None) in ("up", "down"):
                 return "max" if metric._direction == "up" else "min"
         if name == "loss" or name.endswith("_loss"):
             return "min"
@@ -64,9 +64,9 @@ class MonitorCallback(Callback):
         return float(value)
 
 
-def _metrics(model: Any) -> list[Any]:
-    """A model's metrics, with those inside of others."""
-    found = []
-    for metric in getattr(model, "metrics", None) or ():
-        found += [metric, *(getattr(metric, "metrics", None) or ())]
+def _metrics(model: Any) -> list[tuple[str, Any]]:
+    """A model's metrics with the names of their results, and those inside of others."""
+    found: list[tuple[str, Any]] = []
+    for name, metric in model._named_metrics() if hasattr(model, "_named_metrics") else ():
+        found += [(name, metric), *((one.name, one) for one in getattr(metric, "metrics", None) or ())]
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import Any, NamedTuple
 
 from kgraph import metrics, tree
 from kgraph.errors import ArgumentError
@@ -24,6 +25,16 @@ CROSSENTROPIES: dict[str, type[Metric]] = {
 }
 
 
+class Part(NamedTuple):
+    """A metric, and what it measures."""
+
+    name: str
+    place: int  # of the output
+    metric: Metric
+    is_weighted: bool
+    is_given: bool  # an object of the user's, who may measure with it elsewhere
+
+
 class CompiledMetrics:
     """The metrics of a model's outputs.
 
@@ -37,14 +48,17 @@ class CompiledMetrics:
             if value is not None and not isinstance(value, (list, tuple, dict)):
                 raise ArgumentError(f"{what}= wants a list or a dict, not {value!r:.60}")
         self.plain, self.weighted, self.output_names = plain, weighted, output_names
-        self._parts: list[tuple[int, Metric, bool]] | None = None  # output, metric, whether it is weighted
+        self._parts: list[Part] | None = None
         self.output_count = 0
 
     @property
-    def metrics(self) -> list[Metric]:
-        """The metrics; none before they have seen what the outputs are. Those of several outputs go by their names."""
-        found = [metric for _, metric, _ in self._parts or ()]
-        return found if self.output_count < 2 else sorted(found, key=lambda metric: metric.name)
+    def named(self) -> list[tuple[str, Metric]]:
+        """The metrics with the names of their results; none before they have seen what the outputs are.
+
+        Those of several outputs go by their names.
+        """
+        found = [(part.name, part.metric) for part in self._parts or ()]
+        return found if self.output_count < 2 else sorted(found, key=lambda one: one[0])
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Take in one batch."""
@@ -59,20 +73,21 @@ class CompiledMetrics:
         if self._parts is None:
             plain = self._built(self.plain, "metrics=", False, outputs, targets, predictions)
             weighted = self._built(self.weighted, "weighted_metrics=", True, outputs, targets, predictions)
-            self._parts, self.output_count = _named_apart(outputs, plain, weighted), len(outputs)
-        for place, metric, is_weighted in self._parts:
+            self._parts, self.output_count = _named_apart(outputs, [*plain, *weighted]), len(outputs)
+        for _, place, metric, is_weighted, _ in self._parts:
             weight = {"sample_weight": weights[place]} if is_weighted and weights[place] is not None else {}
             metric.update_state(targets[place], predictions[place], **weight)
 
     def _built(
         self, given: Any, what: str, is_weighted: bool, outputs: Outputs, targets: list[Any], predictions: list[Any]
-    ) -> list[tuple[int, Metric, bool]]:
+    ) -> list[Part]:
         made = []
         for place, wanted in enumerate(self._each(given, what, outputs)):
             for identifier in wanted:
                 if targets[place] is None:
                     raise ArgumentError(f"{what} measures output {outputs.names[place]!r}, which has no target")
-                made.append((place, get_metric(identifier, targets[place], predictions[place]), is_weighted))
+                metric = get_metric(identifier, targets[place], predictions[place])
+                made.append(Part(metric.name, place, metric, is_weighted, metric is identifier))
         return made
 
     def _each(self, given: Any, what: str, outputs: Outputs) -> list[list[Any]]:
@@ -97,17 +112,23 @@ class CompiledMetrics:
         return [list(given) for _ in outputs.names]
 
 
-Part = tuple[int, Metric, bool]
+def _named_apart(outputs: Outputs, parts: list[Part]) -> list[Part]:
+    """The metrics, named after their outputs where there are several; one measured twice is weighted_, or has a number.
 
-
-def _named_apart(outputs: Outputs, plain: list[Part], weighted: list[Part]) -> list[Part]:
-    """All metrics, named after their outputs where there are several; one measured twice is weighted_ once."""
-    for place, metric, _ in weighted:
-        if any(place == other and metric.name == one.name for other, one, _ in plain):
-            metric.name = f"weighted_{metric.name}"
-    for place, metric, _ in (*plain, *weighted) if len(outputs) > 1 else ():
-        metric.name = f"{outputs.names[place]}_{metric.name}"
-    return [*plain, *weighted]
+    Metrics that users gave keep their own names. Source: Keras.
+    """
+    found, taken = [], Counter[str]()
+    for part in parts:
+        prefix = f"{outputs.names[part.place]}_" if len(outputs) > 1 else ""
+        name = f"{prefix}{part.name}"
+        if part.is_weighted and name in taken:
+            name = f"{prefix}weighted_{part.name}"
+        found.append(part._replace(name=f"{name}_{taken[name]}" if taken[name] else name))
+        taken[name] += 1
+    for part in found:
+        if not part.is_given:
+            part.metric.name = part.name
+    return found
 
 
 def _as_list(value: Any) -> list[Any]:

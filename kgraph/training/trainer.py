@@ -164,19 +164,22 @@ class Trainer:
 
         Not those of a model in it, which measure when that one is trained itself.
         """
-        found = []
+        return unique([metric for _, metric in self._named_metrics()])
+
+    def _named_metrics(self) -> list[tuple[str, Any]]:
+        """The metrics with the names of their results; one that measures twice comes twice."""
+        found: list[tuple[str, Any]] = []
         if (made := self._compilation) is not None:
-            found = [
-                made.tracker,
-                *(made.loss.metrics if made.loss else ()),
-                *(made.metrics.metrics if made.metrics else ()),
-            ]
-        return unique([*found, *self._metrics, *_metrics_below(self)])
+            losses = [made.tracker, *(made.loss.metrics if made.loss else ())]
+            found = [*((metric.name, metric) for metric in losses), *(made.metrics.named if made.metrics else ())]
+        known = [metric for _, metric in found]
+        own = unique([*known, *self._metrics, *_metrics_below(self)])[len(unique(known)) :]
+        return [*found, *((metric.name, metric) for metric in own)]
 
     @property
     def metrics_names(self) -> list[str]:
         """The names of the metrics, in the order of what `evaluate` returns."""
-        return [metric.name for metric in self.metrics]
+        return [name for name, _ in self._named_metrics()]
 
     def reset_metrics(self) -> None:
         """Let all metrics begin anew."""
@@ -278,9 +281,9 @@ class Trainer:
     def get_metrics_result(self) -> dict[str, Any]:
         """The value of each metric by its name; metrics that give a dict are spread out."""
         found: dict[str, Any] = {}
-        for metric in self.metrics:
+        for name, metric in self._named_metrics():
             result = metric.result()
-            found.update(result if isinstance(result, dict) else {metric.name: result})
+            found.update(result if isinstance(result, dict) else {name: result})
         return found
 
     def steps_for(self, kind: str) -> Steps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 
 import kgraph as kg
 
@@ -39,6 +40,33 @@ def test_the_losses_of_a_dict_of_outputs_come_in_the_order_in_which_they_were_gi
         model.compile("sgd", given)
         model.evaluate(X, {"z": Z, "a": A}, verbose=0)
         assert model.metrics_names == ["loss", *(f"{name}_loss" for name in given)]
+
+
+@pytest.mark.parametrize("weighted", [None, ["mse"], ["mse", "mse"], ["mae", "mae", "mse"]])
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_what_is_measured_twice_has_names_as_in_keras(as_dict, weighted):
+    def named(library, data):
+        i = library.Input((3,))
+        outputs = [library.layers.Dense(size, name=name)(i) for name, size in (("z", 2), ("a", 1))]
+        model = library.Model(i, dict(zip("za", outputs, strict=True)) if as_dict else outputs)
+        both = library.metrics.MeanSquaredError(name="both")
+        plain = {"z": ["mse", "mse", both, library.metrics.MeanSquaredError(name="mse")], "a": [both]}
+        model.compile("sgd", "mse", metrics=plain, weighted_metrics=weighted and {"z": weighted})
+        return set(model.train_on_batch(X, data, return_dict=True))
+
+    data = {"z": Z, "a": A} if as_dict else [Z, A]
+    assert named(kg, data) == named(keras, data)
+
+
+def test_metrics_measure_again_under_the_same_names():
+    mine = kg.metrics.MeanSquaredError()
+    for _ in range(2):
+        model = two_outputs(as_dict=False)
+        model.compile("sgd", "mse", metrics={"z": [mine], "a": ["mae"]})
+        found = model.train_on_batch(X, [Z, A], return_dict=True)
+        assert list(found) == ["loss", "z_loss", "a_loss", "a_mae", "z_mean_squared_error"]
+        assert mine.name == "mean_squared_error"
+        assert {metric.name for metric in model.metrics} >= {"a_mae", "mean_squared_error"}
 
 
 def test_a_metric_may_give_the_value_of_its_variable():
