@@ -69,7 +69,8 @@ def as_nest(value: Any, what: str) -> Any:
     if isinstance(value, Mapping) and not hasattr(value, "to_numpy"):
         return {key: as_nest(one, f"{what}[{key!r}]") for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        if not any(hasattr(one, "shape") for one in tree.flatten(value)):
+        parts = [one for one in tree.flatten(value) if one is not None]
+        if (parts or not value) and not any(hasattr(one, "shape") for one in parts):
             return as_tensor(value, what)
         return type(value)(as_nest(one, f"{what}[{number}]") for number, one in enumerate(value))
     return None if value is None else as_tensor(value, what)

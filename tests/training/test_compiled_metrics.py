@@ -109,3 +109,16 @@ def test_a_metric_with_a_number_for_each_class_is_an_array_in_the_logs_as_in_ker
     ours, theirs = found
     assert [np.shape(one) for one in ours] == [(2,)] * 3
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [[None, None], [None, A[:, 0]], [A[:, 0], None]])
+def test_some_outputs_or_all_may_have_no_weights_as_in_keras(weights):
+    found = []
+    for k in (kg, keras):
+        i = k.Input((3,))
+        outputs = [k.layers.Dense(size, kernel_initializer="ones", name=name)(i) for name, size in (("z", 2), ("a", 1))]
+        model = k.Model(i, outputs)
+        model.compile("sgd", "mse", weighted_metrics=[["mae"], ["mae"]])
+        found.append(model.evaluate(X, [Z, A], sample_weight=weights, batch_size=4, verbose=0, return_dict=True))
+    ours, theirs = found
+    assert ours == pytest.approx(theirs, rel=1e-5)
