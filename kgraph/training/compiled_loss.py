@@ -78,14 +78,14 @@ class CompiledLoss:
         weights = self._each(outputs, self.loss_weights, "loss_weights=")
         several = sum(loss is not None for loss in wanted) > 1
         self._parts = []
-        for place, (name, loss, weight) in enumerate(zip(outputs.names, wanted, weights, strict=True)):
+        for place, (name, loss, weight) in enumerate(zip(outputs.paths, wanted, weights, strict=True)):
             if loss is None:
                 continue
             mean = Mean(name=f"{name}_loss") if several else None
             found = get_loss(loss, targets[place], predictions[place])
             self._parts.append((place, found, weight, mean))
             self.metrics += [mean] if mean else []
-        if isinstance(outputs.structure, Mapping) and isinstance(self.loss, Mapping):
+        if isinstance(outputs.structure, Mapping) and isinstance(self.loss, Mapping) and not outputs.is_deep:
             order = [f"{name}_loss" for name in self.loss]  # of a dict of outputs, that in which the losses are given
             self.metrics.sort(key=lambda mean: order.index(mean.name))
 

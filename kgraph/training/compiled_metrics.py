@@ -96,6 +96,8 @@ class CompiledMetrics:
             return [[] for _ in outputs.names]
         if len(outputs) == 1:
             return [_as_list(tree.flatten(given))]
+        if outputs.is_deep and isinstance(given, dict):
+            return [_as_list(one) for one in outputs.each(given, what, partial=True)]
         if isinstance(given, dict):
             return [_as_list(one) for one in outputs.each({**dict.fromkeys(outputs.names), **given}, what)]
         if len(given) == len(outputs):

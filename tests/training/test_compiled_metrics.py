@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import kgraph as kg
+from kgraph.errors import ArgumentError
 
 rng = np.random.default_rng(2)
 X, Z, A = (rng.random((6, size)).astype(np.float32) for size in (3, 2, 1))
@@ -122,3 +123,35 @@ def test_some_outputs_or_all_may_have_no_weights_as_in_keras(weights):
         found.append(model.evaluate(X, [Z, A], sample_weight=weights, batch_size=4, verbose=0, return_dict=True))
     ours, theirs = found
     assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def a_dict_of_lists(k):
+    i, dense = k.Input((3,)), k.layers.Dense
+    ones = [dense(size, kernel_initializer="ones", name=name)(i) for name, size in (("p", 1), ("q", 1), ("r", 2))]
+    return k.Model(i, {"one": ones[0], "more": ones[1:]})
+
+
+@pytest.mark.parametrize("options", [
+    {"loss": "mse"},
+    {"loss": {"one": "mse", "more": ["mae", "mse"]}},
+    {"loss": {"one": "mse", "more": ["mae", "mse"]}, "loss_weights": {"one": 2.0, "more": [0.5, 1.0]}},
+    {"loss": "mse", "metrics": {"one": ["mae"], "more": [["mse"], ["mae", "mse"]]}},
+])  # fmt: skip
+def test_outputs_in_nests_are_trained_and_measured_as_in_keras(options):
+    found = []
+    for k in (kg, keras):
+        model = a_dict_of_lists(k)
+        model.compile(k.optimizers.SGD(0.1), **options)
+        history = model.fit(X, {"one": A, "more": [A, Z]}, epochs=2, batch_size=4, shuffle=False, verbose=0).history
+        found.append({name: np.asarray(values) for name, values in history.items()})
+    ours, theirs = found
+    assert ours.keys() == theirs.keys()
+    for name, values in ours.items():
+        np.testing.assert_allclose(values, theirs[name], rtol=1e-4)
+
+
+def test_a_nest_that_no_outputs_have_is_an_error():
+    model = a_dict_of_lists(kg)
+    model.compile("sgd", {"one": "mse", "many": ["mae", "mse"]})
+    with pytest.raises(ArgumentError, match="'many' is no output"):
+        model.train_on_batch(X, {"one": A, "more": [A, Z]})
