@@ -92,8 +92,10 @@ def length(data: Any) -> int:
 def class_weights(y: Any, weights: Mapping[int, float]) -> np.ndarray:
     """A weight for each sample from that of its class; 1 for classes that are not named. Source: Keras.
 
-    ArgumentError for several targets: it would not be clear whose classes are meant.
+    ArgumentError for what is no dict, and for several targets: it would not be clear whose classes are meant.
     """
+    if not isinstance(weights, Mapping):
+        raise ArgumentError(f"class_weight is a dict of weights by class, as {{0: 1.0, 1: 2.5}}, not {weights!r:.60}")
     if tree.is_nested(y):
         raise ArgumentError("class_weight wants a single target; give sample_weight for models with several outputs")
     classes = np.asarray(y)
