@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kgraph import config, ops, tree
-from kgraph.errors import ArgumentError
+from kgraph.errors import ArgumentError, ShapeError
 from kgraph.graph.sizes import Shape
 from kgraph.graph.types import TensorType, standard_dtype
 from kgraph.layers.naming import automatic_name
@@ -86,6 +86,11 @@ def reduced(values: Any, sample_weight: Any, mask: Any, reduction: str | None) -
         sample_weight = masked_weight(sample_weight, mask, values.dtype, reduction)
     if sample_weight is not None:
         values, sample_weight = same_rank(values, sample_weight)
+        if len(sample_weight.shape) > len(values.shape):
+            raise ShapeError(
+                f"sample_weight of shape {sample_weight.shape} for losses of shape {values.shape}: "
+                "give one for each of them"
+            )
         values = values * sample_weight
     if reduction in (None, "none") or len(values.shape) == 0:
         return values

@@ -207,6 +207,7 @@ def test_bad_data_is_refused_before_anything_is_trained():
         (ArgumentError, "no batch", lambda: model.fit(iter([]), verbose=0)),
         (ArgumentError, "dict of weights by class", lambda: model.fit(X, Y, class_weight=[1, 2], verbose=0)),
         (ArgumentError, "not both", lambda: model.fit(X, Y, class_weight={0: 1}, sample_weight=X[:, 0], verbose=0)),
+        (ShapeError, "one for each of them", lambda: model.fit(X, Y, sample_weight=X, verbose=0)),
         (ArgumentError, "steps", lambda: model.fit(X, Y, steps_per_epoch=0, verbose=0)),
         (ArgumentError, "epochs is an integer", lambda: model.fit(X, Y, epochs="3", verbose=0)),
         (ArgumentError, "x is None", lambda: model.fit(verbose=0)),
