@@ -21,6 +21,7 @@ from kgraph.passes.open import open_composed
 from kgraph.passes.simplify import simplify, simplify_all
 from kgraph.passes.stabilise import stabilise
 from kgraph.passes.tables import look_up_products
+from kgraph.passes.totals import sum_columns_first
 from kgraph.passes.widen import widen, widen_sums
 
 Pass = Callable[[Graph], Graph]
@@ -45,6 +46,7 @@ AFTER_GRADIENTS: dict[str, Pass] = {
     "align": in_bodies(align),
     "merge": in_bodies(merge),
     "tidy": in_bodies(simplify_all),  # what the einsums left: a reshape of a reshape, a product with a constant
+    "totals": sum_columns_first,
     "fuse": in_bodies(fuse),
 }
 WITHOUT_GRADIENTS: dict[str, Pass] = {"tables": look_up_products}  # in the place of those: weights stand still
