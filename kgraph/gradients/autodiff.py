@@ -23,7 +23,7 @@ from kgraph.graph.op import OPS
 from kgraph.graph.types import TensorType, is_float
 from kgraph.passes.inline import inline
 from kgraph.passes.loops import with_bodies
-from kgraph.tracing.trace import Symbol, filled, insert, needed, record, reference
+from kgraph.tracing.trace import Symbol, filled, insert, needed, record, reference, reshaped
 
 
 def gradients(graph: Graph, loss: str, wrt: Sequence[str], held: Sequence[str] = ()) -> Graph:
@@ -203,7 +203,7 @@ def _of_shape(part: Symbol, shape: tuple[Any, ...]) -> Symbol:
         part = record(OPS["sum"], (part,), {"axes": axes, "keepdims": True})
     if any(have == 1 and want != 1 for have, want in pairs) or part.type.rank < len(shape):
         return record(OPS["broadcast_to"], (part,), {"shape": tuple(shape)})
-    return part if part.type.shape == shape else record(OPS["reshape"], (part,), {"shape": tuple(shape)})
+    return reshaped(part, shape)
 
 
 def _before(graph: Graph, names: Iterable[str]) -> list[Node]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from string import ascii_letters
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from kgraph.graph.ir import Graph, Node
 from kgraph.graph.loop import Parts, ancestors, descendants, results_of
 from kgraph.graph.op import DIVISION, OPS
 from kgraph.graph.types import TensorType, is_float, numpy_dtype
-from kgraph.tracing.trace import Symbol, filled, insert, record, reference
+from kgraph.tracing.trace import Symbol, filled, insert, record, reference, reshaped
 
 Pullback = Callable[..., Graph]  # autodiff.pullback
 
@@ -175,7 +174,7 @@ class _Backward:
         if node.op == "sum" and self.stack(sources[0]):
             axes = (0, *(axis + 1 for axis in node.attrs["axes"]))
             shape = node.tensor.shape
-            return lambda all_: _reshaped(
+            return lambda all_: reshaped(
                 record(OPS["sum"], (all_[sources[0]],), {"axes": axes, "keepdims": False}), shape
             )
         if node.op in ("reshape", "transpose"):
@@ -209,10 +208,6 @@ def cond_gradient(
     made = Symbol("cond", (*xs, *given), attrs, kinds, "cond")
     items = {slot: Symbol("item", (made,), {"index": i}, kinds[i], f"cond.{i}") for i, slot in enumerate(floats)}
     return [None, *(items.get(slot) for slot in range(len(xs) - 1))]
-
-
-def _reshaped(value: Symbol, shape: tuple[Any, ...]) -> Symbol:
-    return value if value.type.shape == shape else record(OPS["reshape"], (value,), {"shape": shape})
 
 
 def _spec_of_all(spec: str, cut: Sequence[bool]) -> str:

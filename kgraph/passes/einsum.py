@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_letters
-from typing import Any
 
 from kgraph.graph.ir import Graph, Node
 from kgraph.graph.op import OPS
 from kgraph.graph.sizes import Dim
 from kgraph.ops.contract import einsum, parts_of, sizes_of
-from kgraph.ops.move import broadcast_to, diagonal, reshape, transpose
+from kgraph.ops.move import broadcast_to, diagonal, transpose
 from kgraph.ops.tensors import narrowed, roomy
 from kgraph.passes.rewrite import row, stand_in, substitute
-from kgraph.tracing.trace import Symbol, as_symbol, reference
+from kgraph.tracing.trace import Symbol, as_symbol, reference, reshaped
 
 GUESS = 64  # what a size known only at the call counts as, when the order of contractions is chosen
 multiply, total = row("multiply"), row("sum")
@@ -140,7 +139,7 @@ def canonical(graph: Graph, node: Node) -> Symbol:
     if len(operands) > 2 or any(_lone_axes(operand, operands, wanted) for operand in operands):
         operands = [Operand(roomy(operand.value), operand.labels) for operand in operands]  # for what is made between
     operands = [_summed(operand, operands, wanted) for operand in operands]
-    return narrowed(_of_shape(_contracted(operands, wanted, sizes), node.tensor.shape), reference(graph, node.name))
+    return narrowed(reshaped(_contracted(operands, wanted, sizes), node.tensor.shape), reference(graph, node.name))
 
 
 def _covered(views: list[View], graph: Graph, names: list[str], inputs: list[str], sizes: dict[str, Dim]) -> list[View]:
@@ -164,7 +163,7 @@ def _operand(graph: Graph, name: str, view: View, labels: str) -> Operand:
         if squeezed or len(long) == len(shape):
             return Operand(reference(graph, name if squeezed else view.base), labels)
     below = {axis: label for axis, label in zip(view.axes, labels, strict=True) if axis in long}
-    value = _of_shape(reference(graph, view.base), tuple(shape[axis] for axis in long))
+    value = reshaped(reference(graph, view.base), tuple(shape[axis] for axis in long))
     return Operand(value, "".join(below[axis] for axis in long))
 
 
@@ -254,11 +253,7 @@ def _stretched(operand: Operand, wanted: str) -> Symbol:
     """The operand with axes of size 1 where it lacks a label; leading ones are left to broadcasting."""
     sizes = dict(zip(operand.labels, operand.value.type.shape, strict=True))
     first = next((place for place, label in enumerate(wanted) if label in sizes), len(wanted))
-    return _of_shape(operand.value, tuple(sizes.get(label, 1) for label in wanted[first:]))
-
-
-def _of_shape(value: Symbol, shape: tuple[Any, ...]) -> Symbol:
-    return value if value.type.shape == shape else reshape(value, shape=shape)
+    return reshaped(operand.value, tuple(sizes.get(label, 1) for label in wanted[first:]))
 
 
 # a transpose after an einsum -------------------------------------------------------------------------------------
@@ -277,4 +272,4 @@ def absorbed(graph: Graph, node: Node) -> Symbol | None:
     names = graph.arguments(view.base)
     one, other = (Operand(reference(graph, name), labels) for name, labels in zip(names, inputs, strict=True))
     wanted = "".join(output[axis] for axis in view.axes if axis is not None)
-    return _of_shape(pair(one, other, wanted), node.tensor.shape)
+    return reshaped(pair(one, other, wanted), node.tensor.shape)

@@ -15,9 +15,9 @@ from kgraph.graph.ir import LEAVES, Graph, Node
 from kgraph.graph.loop import ancestors, descendants
 from kgraph.graph.op import CURVE, OPS
 from kgraph.passes.rewrite import row, substitute
-from kgraph.tracing.trace import Symbol, reference
+from kgraph.tracing.trace import reference, reshaped
 
-total, reshape = map(row, ("sum", "reshape"))
+total = row("sum")
 
 
 class Total(NamedTuple):
@@ -39,7 +39,7 @@ def sum_columns_first(graph: Graph) -> Graph:
             for op, number in found.scales:
                 value = row(op)(value, reference(graph, number))
             whole = total(value, axes=tuple(range(value.type.rank)), keepdims=False)
-            substitute(graph, node.name, same_shape(whole, node))
+            substitute(graph, node.name, reshaped(whole, node.tensor.shape))
     return graph.prune()
 
 
@@ -85,8 +85,3 @@ def elements_of(graph: Graph, name: str) -> set[str]:
     if not all(node.op in OPS and OPS[node.op].kind in ("map", "move") for node in before):
         return set()
     return {node.name for node in before if node.tensor.shape == graph[name].tensor.shape}
-
-
-def same_shape(value: Symbol, node: Node) -> Symbol:
-    """The number in the shape that a node has."""
-    return value if value.type.shape == node.tensor.shape else reshape(value, shape=node.tensor.shape)

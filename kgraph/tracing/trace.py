@@ -286,6 +286,11 @@ def filled(value: float, kind: TensorType) -> Symbol:
     return record(OPS["broadcast_to"], (number,), {"shape": kind.shape}) if kind.shape else number
 
 
+def reshaped(value: Symbol, shape: tuple[Any, ...]) -> Symbol:
+    """The value in a shape of as many elements: itself, where it has that."""
+    return value if value.type.shape == shape else record(OPS["reshape"], (value,), {"shape": tuple(shape)})
+
+
 def pattern_operand(value: Any) -> Symbol:
     """What a rewrite rule's pattern wants at a place: a symbol, or this number in any dtype."""
     return value if isinstance(value, Symbol) else Symbol("const", (), {"value": np.asarray(value)})
