@@ -112,6 +112,10 @@ class Graph:
         """The nodes that read this one, each once."""
         return list(self.nx.successors(name))
 
+    def is_read_once(self, name: str) -> bool:
+        """Whether one node reads a value and nobody else wants it."""
+        return len(self.readers(name)) == 1 and name not in self.results
+
     @property
     def results(self) -> list[str]:
         """Everything the graph is asked for: its outputs, then the new values of its state."""

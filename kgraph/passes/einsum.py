@@ -59,8 +59,7 @@ def put(graph: Graph, node: Node, result: Symbol | None) -> None:
 def lift(graph: Graph, name: str) -> None:
     """Make f(transpose(x)) transpose(f(x)), where nothing else reads it, so that its reader absorbs the transpose."""
     node, sources = graph[name], graph.arguments(name)
-    alone = len(graph.readers(name)) == 1 and name not in graph.results
-    if node.op not in OPS or OPS[node.op].kind != "map" or not alone:
+    if node.op not in OPS or OPS[node.op].kind != "map" or not graph.is_read_once(name):
         return
     wide = [source for source in sources if graph[source].tensor.shape]
     if len(wide) != 1:

@@ -49,19 +49,14 @@ def total_of(graph: Graph, node: Node) -> Total | None:
         return None
     scales: list[tuple[str, str]] = []
     (name,) = graph.arguments(node.name)
-    while graph[name].op in ("multiply", "divide") and is_read_once(graph, name):
+    while graph[name].op in ("multiply", "divide") and graph.is_read_once(name):
         value, number = graph.arguments(name)
         if graph[number].op != "const" or graph[number].tensor.size != 1:
             break
         scales, name = [(graph[name].op, number), *scales], value
-    if graph[name].op == "sum" and is_read_once(graph, name):
+    if graph[name].op == "sum" and graph.is_read_once(name):
         return Total(graph.arguments(name)[0], graph[name].attrs["axes"], scales)
     return Total(graph.arguments(node.name)[0], node.attrs["axes"], ())
-
-
-def is_read_once(graph: Graph, name: str) -> bool:
-    """Whether one node reads a value and nobody else wants it."""
-    return len(graph.readers(name)) == 1 and name not in graph.results
 
 
 def axes_of_another(graph: Graph, found: Total, later: set[str]) -> tuple[int, ...] | None:
