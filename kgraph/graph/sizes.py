@@ -227,6 +227,11 @@ def substitute(value: Any, sizes: Mapping[str, Dim]) -> Any:
     return resolve(value, {name: axis(name) for name in axes_of(value)} | dict(sizes))  # type: ignore[arg-type]
 
 
+def least(value: Dim) -> int:
+    """A size in a call whose axes all have one element."""
+    return resolve(value, dict.fromkeys(axes_of(value), 1))
+
+
 def rename_axes(value: Any, names: Mapping[str, str]) -> Any:
     """`value` with its axes renamed, at any depth of tuples and lists."""
     if isinstance(value, Size):

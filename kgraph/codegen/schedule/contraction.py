@@ -29,7 +29,7 @@ from kgraph.codegen.schedule.task import Task, estimate, renamed_loops
 from kgraph.codegen.schedule.values import constructor, rounded
 from kgraph.graph.index import Index, Loop, index, unflatten
 from kgraph.graph.ir import Node
-from kgraph.graph.sizes import Dim, Shape, axes_of, minimum, product, rename_axes, resolve
+from kgraph.graph.sizes import Dim, Shape, least, minimum, product, rename_axes
 from kgraph.graph.types import TensorType
 from kgraph.ops.windows import strides_of_windows
 
@@ -223,8 +223,7 @@ def few_rows(task: Task, static: Sequence[bool]) -> Dim | None:
     known = task.known(rows)
     if static[right] or isinstance(known, int) or not has_neighbours(letters):
         return None
-    least = resolve(known, dict.fromkeys(axes_of(known), 1))
-    return 1 - minimum(rows // (FEW + 1), 1) if least <= FEW else None
+    return 1 - minimum(rows // (FEW + 1), 1) if least(known) <= FEW else None
 
 
 def in_place(task: Task) -> Kernel:

@@ -21,7 +21,7 @@ from kgraph.codegen.schedule.kernel import Kernel, Parameter, Product
 from kgraph.codegen.schedule.reduction import reducing
 from kgraph.codegen.schedule.task import Task
 from kgraph.graph.ir import Graph, Node
-from kgraph.graph.sizes import Dim, Shape, axes_of, axis, minimum, product, rename_axes, resolve
+from kgraph.graph.sizes import Dim, Shape, axis, least, minimum, product, rename_axes
 from kgraph.graph.types import TensorType
 
 PART = 1024  # elements of the summed axis
@@ -101,7 +101,7 @@ def _summed(task: Task, node: Node) -> Dim:
 
 def _may_be_one(length: Dim) -> bool:
     """Whether a call may bring one term: a batch of one."""
-    return not isinstance(length, int) and resolve(length, dict.fromkeys(axes_of(length), 1)) == 1
+    return not isinstance(length, int) and least(length) == 1
 
 
 def _may_be_long(length: Dim) -> bool:
