@@ -6,6 +6,9 @@ the bias, the activation, ... have been applied; without any of these the tiles 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from kgraph.codegen.cpu.apart import read_apart, rows_apart
 from kgraph.codegen.cpu.blocks import one_block, parallel
 from kgraph.codegen.native.host import tile_shape
 from kgraph.codegen.native.tile import BIAS, RELU
@@ -37,12 +40,13 @@ def by_element(text: Source, schedule: Product, width: int) -> None:
     text(f"tiles = scratch_{schedule.dtype}({block * width})")
     blocks, panel = Loop("block", strips(schedule.row.extent, block)), panels_of(schedule, width)
     text(f"even = {even_block(schedule.row.extent, block, rows)}")
-    with parallel(text, (*schedule.batch, blocks, panel)):
+    with rows_apart(text, schedule, block), parallel(text, (*schedule.batch, blocks, panel)):
         if not schedule.batch and 1 not in (blocks.extent, panel.extent):
             by_panel(text, blocks, panel)
         text("top = block * even", f"height = min(even, {schedule.row.extent} - top)")
+        schedule, left_row = left_rows(text, schedule, [*schedule.batch, blocks])
         one_panel(text, schedule, width)
-        finished_panel(text, schedule, width, rows, FROM_TOP)
+        finished_panel(text, schedule, width, rows, left_row)
 
 
 def by_panel(text: Source, blocks: Loop, panel: Loop) -> None:
@@ -93,7 +97,7 @@ def whole_rows(text: Source, schedule: Product, width: int) -> None:
     """Rows of the product in full, for what reduces along them: a softmax, a normalisation."""
     rows = tile_shape(schedule.dtype, schedule.vectors)[0]
     take_lines(text, schedule, width, rows)
-    with parallel(text, (*schedule.batch, Loop("block", strips(schedule.row.extent, rows)))):
+    with rows_apart(text, schedule, rows), parallel(text, blocks_of(schedule, rows)):
         finished_rows(text, schedule, width, rows)
 
 
@@ -111,10 +115,11 @@ def finished_rows(text: Source, schedule: Product, width: int, rows: int, before
     """A tile's rows in full, and what follows on each of them; `before` stands ahead of it."""
     text(f"top = block * {rows}", f"height = min({rows}, {schedule.row.extent} - top)")
     text(f"target_row = {row_in_full(schedule, width)}")
+    schedule, left_row = left_rows(text, schedule, blocks_of(schedule, rows))
     with text.loops([panels_of(schedule, width)]):
         one_panel(text, schedule, width)
         text(f"target = moved_{schedule.dtype}(lines, start)")
-        multiply(text, schedule, width, rows)
+        multiply(text, schedule, width, rows, left_row)
     with text.block("for r in range(height):"):
         text("row = top + r", f"line = moved_{schedule.dtype}(lines, r * target_row)", *filter(None, [before]))
         for one in schedule.blocks:
@@ -135,7 +140,7 @@ def chained(text: Source, schedule: Chain) -> None:
     else:
         take_room(text, dtype, rows, row_in_full(first, widths[0]), closed(str(schedule.pitch)))
     text(f"tiles = scratch_{dtype}({rows * widths[1]})")
-    with parallel(text, (*first.batch, Loop("block", strips(first.row.extent, rows)))):
+    with rows_apart(text, first, rows), parallel(text, blocks_of(first, rows)):
         finished_rows(text, first, widths[0], rows, f"kept = moved_{dtype}(kept_rows, r * {size_text(schedule.pitch)})")
         text("kept = kept_rows")
         with text.loops([panels_of(second, widths[1])]):
@@ -150,6 +155,16 @@ def take_room(text: Source, dtype: str, rows: int, line: str, pitch: str) -> Non
     with text.block("if is_nowhere(lines):"):
         text(f"return {NO_ROOM}")
     text(f"kept_rows = moved_{dtype}(lines, {rows} * {line})")
+
+
+def blocks_of(schedule: Product, rows: int) -> tuple[Loop, ...]:
+    """The loops over blocks of so many rows of each batch."""
+    return (*schedule.batch, Loop("block", strips(schedule.row.extent, rows)))
+
+
+def left_rows(text: Source, schedule: Product, blocks: Sequence[Loop]) -> tuple[Product, str]:
+    """The product as tiles read the left operand, and which row of it is the first one of a tile."""
+    return (read_apart(text, schedule, blocks), "first") if schedule.apart else (schedule, FROM_TOP)
 
 
 def panels_of(schedule: Product | Pack, width: int) -> Loop:
@@ -169,9 +184,7 @@ def one_panel(text: Source, schedule: Product, width: int) -> None:
     text(f"offset = {place}")
 
 
-def multiply(
-    text: Source, schedule: Product, width: int, rows: int, left_row: str = FROM_TOP, has_ending: bool = False
-) -> None:
+def multiply(text: Source, schedule: Product, width: int, rows: int, left_row: str, has_ending: bool = False) -> None:
     """Fill the target with the product of `height` rows and a panel, one part of the summed axes after the other.
 
     left_row: which row of the left operand is the first one of a tile. has_ending: the last part does what `ending`

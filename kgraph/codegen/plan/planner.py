@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -172,7 +172,7 @@ class _Planner:
         steps = made.prepare if made.buffers[outs[0]].place == "prepared" else self.steps
         self._add_checks(node)
         if self.tile is not None and contracts_alone(task):
-            task = generic(task)
+            task = replace(generic(task), threads=self.threads)
         for number, name in enumerate(stored_by(graph, node)):
             if name in self.parts:
                 task = placed(task, *self.parts[name], number)

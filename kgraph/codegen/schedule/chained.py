@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kgraph.codegen.schedule.apart import APART, fall_together
 from kgraph.codegen.schedule.contraction import (
     UNIT,
     Contraction,
@@ -29,7 +30,6 @@ from kgraph.graph.op import OPS
 from kgraph.graph.sizes import Dim, rename_axes
 
 KEPT = "kept"  # what a finished row of the first product is called
-APART = 16  # elements between two such rows, lest all of them fall into one set of the cache
 
 
 def chaining(task: Task, tile: Tile, static: Sequence[bool]) -> Contraction:
@@ -53,6 +53,8 @@ def chaining(task: Task, tile: Tile, static: Sequence[bool]) -> Contraction:
         packed = static[source] or several or not readable_in_place(part, roles)
         names = name, f"panels{len(schedules) or ''}" if packed else part.inputs[operand]
         schedule, stems = product_of(part, node, roles, names, vectors, packed, stems)
+        if part is rows and roles.row:
+            schedule = replace(schedule, apart=fall_together(schedule, part.known(roles.left[roles.row[-1]]), height))
         schedules.append(schedule)
         dtype, columns = node.tensor.dtype, tile(node.tensor.dtype, vectors)[1]
         panels += [panels_for(part, roles, dtype, vectors, columns, source)] if packed else []

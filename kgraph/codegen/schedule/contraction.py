@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from kgraph.codegen.schedule.apart import fall_together, panels_at_a_time
 from kgraph.codegen.schedule.ending import ending_of
 from kgraph.codegen.schedule.kernel import (
     LOOP_NAMES,
@@ -29,7 +30,7 @@ from kgraph.codegen.schedule.task import Task, estimate, renamed_loops
 from kgraph.codegen.schedule.values import constructor, rounded
 from kgraph.graph.index import Index, Loop, index, unflatten
 from kgraph.graph.ir import Node
-from kgraph.graph.sizes import Dim, Shape, least, minimum, product, rename_axes
+from kgraph.graph.sizes import Dim, Shape, least, maximum, minimum, product, rename_axes
 from kgraph.graph.types import TensorType
 from kgraph.ops.windows import strides_of_windows
 
@@ -191,7 +192,11 @@ def contracting(task: Task, tile: Tile, static: Sequence[bool], packed: bool | N
     extent = extent if schedule.whole_rows else extent * across
     depth = estimate(task.known(letters.extent(letters.inner)))
     work = min(block, estimate(task.known(letters.extent(letters.row)))) * columns * depth
-    grain = max(1, UNIT // work) + _alone(letters, columns) * extent
+    grain: Dim = max(1, UNIT // work)
+    if fall_together(schedule, task.known(letters.left[letters.row[-1]]) if letters.row else 0, rows):
+        schedule = replace(schedule, apart=True)
+        grain = grain if schedule.whole_rows else maximum(grain, panels_at_a_time(extent, across, task.threads))
+    grain = grain + _alone(letters, columns) * extent
     sources = sources_read(task, node, (left,) if packed else (left, right))
     given = [task.parameters[slot] for slot in sources] + [Parameter("panels", dtype)] * packed
     kernel = replace(task.kernel(schedule, extent, grain, stems), parameters=(*given, *task.outs))

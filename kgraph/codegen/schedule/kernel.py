@@ -176,6 +176,7 @@ class Product:
     out_strides: Strides | None  # of the result, where tiles can be made in it: its columns are neighbours, and nothing
     ending: Ending | None  # but this follows the sums
     part: int = 0  # where the first batch loop runs over parts of the sum: how long they are
+    apart: bool = False  # rows of left lie so that a cache cannot hold those of a tile: they are copied apart
 
 
 @dataclass(frozen=True)

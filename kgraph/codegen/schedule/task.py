@@ -39,6 +39,7 @@ class Task:
     axes: list[str]  # the graph's names of the sizes, in the order of the kernel's n0, n1, ...
     fixed: dict[str, Dim] = field(default_factory=dict)  # what some of these stand for: see `generic`
     placed: dict[str, Placed] = field(default_factory=dict)  # by parameter: results that are parts of other tensors
+    threads: int = 1  # that share the work
 
     @property
     def names(self) -> dict[str, str]:

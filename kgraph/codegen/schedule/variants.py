@@ -72,7 +72,7 @@ def variants(task: Task, found: Contraction, tile: Tile, static: Sequence[bool])
         parts = (length + (PART - 1)) // PART
         products = contracting(_with_parts(task, node, parts), tile, static).kernel
         assert isinstance(products.schedule, Product)
-        products = replace(products, schedule=replace(products.schedule, part=PART))
+        products = replace(products, schedule=replace(products.schedule, part=PART, apart=False))
         more.append(Variant(_only(products, _several(parts), task), task.sizes, GIVEN, task.known(parts) * size))
         more.append(_total(node, task.known(parts), size))
         whole = _only(whole, 1 - _several(parts), task)
