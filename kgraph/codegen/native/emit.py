@@ -51,6 +51,12 @@ def call_address(build: ir.IRBuilder, address: ir.Value, result: ir.Type, *argum
     return build.call(build.inttoptr(address, signature.as_pointer()), arguments)
 
 
+def will_read(build: ir.IRBuilder, pointer: ir.Value) -> None:
+    """Ask memory for the line at an address, which may lie anywhere, for the caches of this core."""
+    to_read, near, data = number(0, I32), number(2, I32), number(1, I32)
+    call(build, "llvm.prefetch.p0", VOID, pointer, to_read, near, data)
+
+
 def set_text_attribute(made: ir.Function, key: str, value: str) -> None:
     """Give a function an attribute that llvmlite has no name for."""
     set.add(made.attributes, f'"{key}"="{value}"')

@@ -27,6 +27,8 @@ SLOT, DATA, ROW, PLACE = range(4)  # of an input: its frame slot, its array, the
 _RECORD = 4
 _GATHER = "kg_gather"
 _CHUNK = 1 << 16  # bytes that are worth handing to a thread
+_AHEAD = 2  # rows between the one that is copied and the one that memory is asked for
+_LINE = 64  # bytes that the memory sends at a time
 
 
 @dataclass(frozen=True)
@@ -120,14 +122,22 @@ def emit_epoch(module: ir.Module) -> None:
 
 
 def _emit_gather(module: ir.Module) -> ir.Function:
-    """A task: copy rows to places one after the other."""
+    """A task: copy rows to places one after the other, while memory looks for the next ones."""
     made, build = emit.function(module, _GATHER, I64, [PTR, I64, I64], internal=True)
     args, begin, end = made.args
     data, row, place, numbers = (
         emit.load(build, at(build, args, word), kind) for word, kind in enumerate((PTR, I64, PTR, PTR))
     )
+    last = build.sub(end, number(1))
+
+    def row_at(index: ir.Value) -> ir.Value:
+        return emit.moved(build, data, build.mul(emit.load(build, at(build, numbers, index)), row))
+
     with emit.loop(build, begin, end) as index:
-        source = emit.moved(build, data, build.mul(emit.load(build, at(build, numbers, index)), row))
+        soon = row_at(emit.smaller(build, build.add(index, number(_AHEAD)), last))
+        with emit.loop(build, number(0), row, _LINE) as place_in_row:
+            emit.will_read(build, emit.moved(build, soon, place_in_row))
+        source = row_at(index)
         target = emit.moved(build, place, build.mul(index, row))
         emit.call(build, "llvm.memcpy.p0.p0.i64", VOID, target, source, row, number(0, I1))
     build.ret(number(0))
