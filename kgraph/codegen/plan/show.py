@@ -19,11 +19,11 @@ def shown_source(step: Step, printer: Callable[[Kernel], str]) -> str:
     names = {name: factor(size) for name, size in zip(kernel.sizes, step.sizes, strict=True)}
     axes = sorted({axis for size in step.sizes if isinstance(size, Size) for axis in size.axes})
     text = signature(printer(kernel), kernel.sizes, axes)
-    taken = {"begin", "end", "kernel", "panels", *re.findall(r"\b(\w+)\(", text), *axes}
     stems = dict(kernel.stems) or {p.name: b for p, b in zip(kernel.parameters, step.buffers, strict=True)}
     for parameter, buffer in zip(kernel.parameters, step.buffers, strict=True):
         stems[parameter.name] = buffer
     stems.pop("total", None)
+    taken = {*axes, *(word for word in re.findall(r"[^\W\d]\w*", text) if word not in stems)}
     for canonical, stem in stems.items():
         if canonical not in ("out", "panels"):
             names[canonical] = _fresh(identifier(stem), taken)

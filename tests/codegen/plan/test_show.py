@@ -42,3 +42,18 @@ def test_a_kernel_takes_the_axes_of_the_graph_and_no_numbers() -> None:
     x = kg.Input((7, 3), name="x")
     made = kg.layers.ZeroPadding1D(1, name="wider")(x)
     assert "def wider(x, out, N, begin, end):" in kg.compile(kg.Model(x, made), lower_only=True).source
+
+
+@pytest.mark.parametrize("name", ["row", "tiles", "panel", "begin", "out", "kernel", "min", "cuda"])
+@pytest.mark.parametrize("target", ["cpu", "cuda"])
+def test_no_name_of_a_graph_is_taken_for_one_of_the_kernel(name: str, target: str) -> None:
+    x = kg.Input((9,), name=name)
+    made = kg.compile(kg.Model(x, kg.layers.Dense(40, name=f"{name}_after")(x)), target=target, lower_only=True)
+    for function in ast.parse(made.source).body:
+        assert isinstance(function, ast.FunctionDef)
+        names = {
+            node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        given = {one.arg for one in function.args.args}
+        assert not names & given
+        assert function.name not in names | given
