@@ -57,6 +57,12 @@ def will_read(build: ir.IRBuilder, pointer: ir.Value) -> None:
     call(build, "llvm.prefetch.p0", VOID, pointer, to_read, near, data)
 
 
+def will_write(build: ir.IRBuilder, pointer: ir.Value) -> None:
+    """The same for a line that is to be written."""
+    to_write, near, data = number(1, I32), number(3, I32), number(1, I32)
+    call(build, "llvm.prefetch.p0", VOID, pointer, to_write, near, data)
+
+
 def set_text_attribute(made: ir.Function, key: str, value: str) -> None:
     """Give a function an attribute that llvmlite has no name for."""
     set.add(made.attributes, f'"{key}"="{value}"')

@@ -103,6 +103,8 @@ class Body:
             base = emit.moved(build, self.a, build.mul(self.row_stride, number(first)))
             self.bases.append(emit.variable(build, PTR, base))
         self.panel = emit.variable(build, PTR, panel)
+        for place in self._places():
+            emit.will_write(build, place)
         zero = ir.Constant(self.vector, None)
         count = self.splits * self.rows * self.vectors
         self.sums = [emit.variable(build, self.vector, zero) for _ in range(count)]
@@ -150,10 +152,7 @@ class Body:
         sums = self.sums[: len(totals)]
         for total, held in zip(totals, sums, strict=True):
             emit.store(build, total, held)
-        places = []
-        for row in range(self.rows):
-            line = emit.moved(build, self.tile, build.mul(self.tile_stride, number(row)))
-            places += [emit.at(build, line, v * self.lanes, self.scalar) for v in range(self.vectors)]
+        places = self._places()
         with self._asked(ACCUMULATE):
             for held, place in zip(sums, places, strict=True):
                 self._add(held, emit.load(build, place, self.vector))
@@ -170,6 +169,14 @@ class Body:
         for held, place in zip(sums, places, strict=True):
             emit.store(build, emit.load(build, held, self.vector), place)
         build.ret_void()
+
+    def _places(self) -> list[ir.Value]:
+        """The addresses of the vectors of the tile, row by row."""
+        build, places = self.build, []
+        for row in range(self.rows):
+            line = emit.moved(build, self.tile, build.mul(self.tile_stride, number(row)))
+            places += [emit.at(build, line, v * self.lanes, self.scalar) for v in range(self.vectors)]
+        return places
 
     def _asked(self, what: int) -> Any:
         """What is emitted inside happens if the mode asks for it."""
