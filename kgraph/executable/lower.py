@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from kgraph import config
+from kgraph.errors import ArgumentError
 from kgraph.executable.differentiate import Request, nothing
 from kgraph.gradients.autodiff import expand
 from kgraph.graph.ir import GRADIENTS, Graph
@@ -12,9 +14,13 @@ from kgraph.passes.blocks import in_blocks
 from kgraph.passes.chain import WIDEST
 from kgraph.passes.loops import in_bodies
 
+OWN_STAGES = ("trace", "blocks", "gradients")  # besides the passes
+OTHERS = ("source", "rules")  # what else the environment may ask for
+
 
 def lower(graph: Graph, request: Request, freeze: bool = False, target: str = "cpu") -> dict[str, Graph]:
     """Every stage by its name, in order: trace, inline, ..., gradients, ..., fuse, and the target's own."""
+    check_shown()
     stages: dict[str, Graph] = {}
     graph = run(graph, {"trace": lambda graph: graph, "inline": BEFORE_GRADIENTS["inline"]}, stages)
     graph = request.extend(frozen(graph) if freeze else graph)
@@ -26,6 +32,15 @@ def lower(graph: Graph, request: Request, freeze: bool = False, target: str = "c
     after = AFTER_GRADIENTS | (WITHOUT_GRADIENTS if forward else {})
     run(graph, {**differentiated, **after, **OF_TARGET.get(target, {})}, stages)
     return stages
+
+
+def check_shown() -> None:
+    """ArgumentError: KGRAPH_SHOW names what no target has."""
+    known = {*BEFORE_GRADIENTS, *OWN_STAGES, *AFTER_GRADIENTS, *(name for own in OF_TARGET.values() for name in own)}
+    unknown = config.shown() - known - {*OTHERS}
+    if unknown:
+        names = f"{', '.join(sorted(known))}, and besides {' and '.join(OTHERS)}"
+        raise ArgumentError(f"KGRAPH_SHOW names {', '.join(sorted(unknown))}, but the stages are {names}")
 
 
 def has_gradients(graph: Graph, request: Request) -> bool:

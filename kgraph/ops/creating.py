@@ -130,7 +130,12 @@ def linspace(
     dtype: Any = None,
     axis: int = 0,
 ) -> Any:
-    """num values from start to stop in equal steps; tensors as ends get a new axis. retstep: also give the step."""
+    """num values from start to stop in equal steps; tensors as ends get a new axis. retstep: also give the step.
+
+    ArgumentError: num is negative.
+    """
+    if num < 0:
+        raise ArgumentError(f"linspace makes a number of values from 0 on, not {num}")
     kind = standard_dtype(dtype) if dtype is not None else promote(dtype_of(start), dtype_of(stop), "float")
     work = kind if is_float(kind) else standard_dtype(None)
     start, stop = cast(start, work), cast(stop, work)

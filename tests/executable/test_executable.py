@@ -292,6 +292,12 @@ def test_the_environment_asks_for_stages_and_kernels(model, monkeypatch, capsys,
     assert files[-1].read_text().strip() == f.source.strip()
 
 
+def test_a_stage_that_does_not_exist_cannot_be_shown(model, monkeypatch):
+    monkeypatch.setenv("KGRAPH_SHOW", "fuse,fused")
+    with pytest.raises(ArgumentError, match=r"KGRAPH_SHOW names fused, but the stages are align, .* source and rules"):
+        kg.compile(model, lower_only=True)
+
+
 def test_an_executable_says_what_it_takes_and_gives(model):
     x, y = batch(1).shape[1:], model.output_shape[1:]
     types = [",".join(map(str, shape)) for shape in (x, y)]

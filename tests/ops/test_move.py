@@ -282,6 +282,7 @@ def test_gradient_of_a_take_of_one_element_needs_no_scatter() -> None:
         (ShapeError, "squeeze of (N, 784): axis 1 has 784 elements", lambda x: ops.squeeze(x, 1)),
         (ShapeError, "split of (N, 784): axis 1 is not 5 equal parts", lambda x: ops.split(x, 5, 1)),
         (ArgumentError, "axis 2 is outside a tensor of 2 axes", lambda x: ops.flip(x, 2)),
+        (ArgumentError, "from 0 on, not -1", lambda x: ops.linspace(x, x, -1)),
         (ShapeError, "slice of (N, 784): axis 1 has 784 elements; asked for 10 from 780",
          lambda x: ops.slice(x, (0, 780), (1, 10))),
         (ShapeError, "neither equal nor 1", lambda x: ops.broadcast_to(x, (N, 785))),
