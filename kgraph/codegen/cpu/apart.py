@@ -10,7 +10,7 @@ from kgraph.codegen.schedule.apart import APART, WAYS
 from kgraph.codegen.schedule.kernel import Product, Strides
 from kgraph.codegen.schedule.source import Source, closed, size_text, sum_text, terms, walked
 from kgraph.graph.index import Loop
-from kgraph.graph.sizes import Dim, axis, product
+from kgraph.graph.sizes import axis
 
 PITCH = axis("pitch")  # what the kernel calls the distance of the rows
 
@@ -22,16 +22,11 @@ def rows_apart(text: Source, schedule: Product, rows: int) -> Iterator[None]:
         yield
         return
     text("several = True" if schedule.whole_rows else "several = end - begin > 1")
-    text(f"copies = room_{schedule.dtype}({rows} * {closed(str(depth_of(schedule) + APART))} if several else 0)")
+    text(f"copies = room_{schedule.dtype}({rows} * {closed(str(schedule.depth + APART))} if several else 0)")
     text("copied = -1")
     yield
     with text.block("if not is_nowhere(copies):"):
         text("give_back(copies)")
-
-
-def depth_of(schedule: Product) -> Dim:
-    """The elements of a row of the left operand."""
-    return product(loop.extent for loop in schedule.inner)
 
 
 def read_apart(text: Source, schedule: Product, blocks: Sequence[Loop]) -> Product:
@@ -40,7 +35,7 @@ def read_apart(text: Source, schedule: Product, blocks: Sequence[Loop]) -> Produ
     Where there is no memory, or there are few, that is where they lie. blocks: the loops that tell them from other
     rows; those copied last are not copied again.
     """
-    strides, depth = schedule.left_strides, depth_of(schedule)
+    strides, depth = schedule.left_strides, schedule.depth
     place = sum_text([("top", strides.row), *terms(schedule.batch, strides.batch)])
     text(f"rows = moved_{schedule.dtype}({schedule.left}, {place})", f"pitch = {strides.row}")
     with text.block(f"if several and height >= {WAYS} and not is_nowhere(copies):"):

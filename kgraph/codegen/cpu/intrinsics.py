@@ -13,7 +13,6 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kgraph.codegen.cpu.rows import LINE
 from kgraph.codegen.native import emit
 
 I64 = ir.IntType(64)
@@ -49,9 +48,9 @@ def room(dtype: types.Type) -> Any:
             allocate = cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(cgutils.voidptr_t, [I64]), "malloc"
             )
-            size = builder.add(builder.mul(values[0], I64(width)), I64(2 * LINE))
+            size = builder.add(builder.mul(values[0], I64(width)), I64(2 * emit.LINE))
             found = builder.ptrtoint(builder.call(allocate, [size]), I64)
-            place = builder.and_(builder.add(found, I64(2 * LINE - 1)), I64(-LINE))
+            place = builder.and_(builder.add(found, I64(2 * emit.LINE - 1)), I64(-emit.LINE))
             is_there = builder.icmp_unsigned("!=", found, I64(0))
             with builder.if_then(is_there):
                 before = builder.inttoptr(builder.sub(place, I64(8)), I64.as_pointer())
@@ -188,10 +187,7 @@ def wanted(is_written: bool) -> Any:
         def build(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             pointer = builder.gep(values[0], [values[1]], source_etype=context.get_data_type(base.dtype))
             pointer = builder.bitcast(pointer, cgutils.voidptr_t)  # a kernel may fetch lines of several dtypes
-            word = ir.IntType(32)
-            kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
-            callee = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            builder.call(callee, [pointer, word(int(is_written)), word(3 if is_written else 2), word(1)])
+            emit.fetch(builder, pointer, is_written)
             return context.get_dummy_value()
 
         return types.void(base, types.int64), build

@@ -10,6 +10,7 @@ from kgraph.codegen.cpu.blocks import parallel
 from kgraph.codegen.cpu.product import chained, contract, pack
 from kgraph.codegen.cpu.rows import columns, nest, parts
 from kgraph.codegen.cpu.turned import turned
+from kgraph.codegen.native.emit import LINE
 from kgraph.codegen.schedule.kernel import (
     Chain,
     Check,
@@ -30,7 +31,6 @@ from kgraph.codegen.schedule.source import Source, closed, combined, size_text, 
 from kgraph.graph.index import Loop
 from kgraph.graph.types import numpy_dtype
 
-LINE = 64  # bytes that the memory sends at a time
 AHEAD = 6  # updates that memory is asked for before they are due
 
 

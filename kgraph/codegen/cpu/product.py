@@ -176,9 +176,8 @@ def one_panel(text: Source, schedule: Product, width: int) -> None:
     """Which columns a panel has, and where it begins: in the packed operand, or in the operand itself."""
     text(f"start = panel * {width}", f"columns = min({width}, {schedule.column.extent} - start)")
     if schedule.packed:
-        depth = product(loop.extent for loop in schedule.inner)
         chosen = [loop for loop, used in zip(schedule.batch, schedule.panel_batch, strict=True) if used]
-        place = f"{walked([*chosen, panels_of(schedule, width)])} * {closed(str(depth * width))}"
+        place = f"{walked([*chosen, panels_of(schedule, width)])} * {closed(str(schedule.depth * width))}"
     else:
         place = sum_text([*terms(schedule.batch, schedule.right_strides.batch), ("start", 1)])
     text(f"offset = {place}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kgraph.codegen.cpu.blocks import one_block, parallel
+from kgraph.codegen.native.emit import LINE
 from kgraph.codegen.schedule.kernel import Accumulator, Columns, Fold, Nest, Parts, Sweep
 from kgraph.codegen.schedule.parts import IS_TOTAL, reading
 from kgraph.codegen.schedule.reduction import BAND
@@ -17,7 +18,6 @@ from kgraph.graph.types import memory_dtype
 
 SHORT = range(9, 33)  # elements of a row
 LARGE = 1 << 19  # elements of an array that a core's own caches do not hold
-LINE = 64  # bytes that the memory sends at a time
 PIECE = Loop("piece", axis("parts"))
 
 

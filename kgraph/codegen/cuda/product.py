@@ -50,7 +50,7 @@ class Shape:
 def shape_of(schedule: Product, geometry: Geometry) -> Shape:
     """Tiles no larger than the product, and larger ones where it is certain that all of the GPU gets some."""
     side, each = geometry.side, geometry.each
-    rows, columns, depth = schedule.row.extent, schedule.column.extent, depth_of(schedule)
+    rows, columns, depth = schedule.row.extent, schedule.column.extent, schedule.depth
     if large_enough(schedule, 2 * side * each) and schedule.dtype == "float32":
         each *= 2  # of float64, such tiles are too large for 48 KB of shared memory
     return Shape(
@@ -72,11 +72,6 @@ def at_most(each: int, extent: Dim, side: int) -> int:
     return max(1, min(each, -(-extent // side))) if isinstance(extent, int) else each
 
 
-def depth_of(schedule: Product) -> Dim:
-    """How many products each sum has."""
-    return product(loop.extent for loop in schedule.inner)
-
-
 def contract(text: Source, schedule: Product, geometry: Geometry) -> Launch:
     """Tiles of the product, each finished (bias, activation, ...) before it reaches memory."""
     if schedule.whole_rows:
@@ -88,7 +83,7 @@ def contract(text: Source, schedule: Product, geometry: Geometry) -> Launch:
     text("x = cuda.threadIdx.x", "y = cuda.threadIdx.y", f"thread = y * {shape.side} + x")
     blocks = begin(text, schedule, shape)
     text(*(f"total{r}_{c} = {dtype}(0)" for r in range(shape.rows) for c in range(shape.columns)))
-    with text.block(f"for done in range(0, {depth_of(schedule)}, {shape.depth}):"):
+    with text.block(f"for done in range(0, {schedule.depth}, {shape.depth}):"):
         load(text, "left", schedule, shape)
         load(text, "right", schedule, shape)
         text("cuda.syncthreads()")
@@ -173,7 +168,7 @@ def load(text: Source, name: str, schedule: Product, shape: Shape) -> None:
             text(f"across = item // {shape.depth}", f"deep = item % {shape.depth}")
         text(f"{loop.name} = {first} + across", "inner = done + deep")
         text(f"element = {schedule.dtype}(0)")
-        with text.block(f"if {loop.name} < {loop.extent} and inner < {depth_of(schedule)}:"):
+        with text.block(f"if {loop.name} < {loop.extent} and inner < {schedule.depth}:"):
             text(*digits("inner", schedule.inner))
             read = f"{operand}[{place(name, loop.name, schedule, strides)}]"
             text(f"element = {loaded(read, schedule.operand_dtype)}")

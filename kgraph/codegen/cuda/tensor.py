@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kgraph.codegen.cuda.product import at_most, begin, depth_of, end_one, large_enough, offset, place, side_of
+from kgraph.codegen.cuda.product import at_most, begin, end_one, large_enough, offset, place, side_of
 from kgraph.codegen.cuda.team import WARP, Geometry, Launch
 from kgraph.codegen.schedule.kernel import Product
 from kgraph.codegen.schedule.source import Source, digits, sum_text
@@ -95,7 +95,7 @@ def contract(text: Source, schedule: Product, geometry: Geometry) -> Launch:
     )
     blocks = begin(text, schedule, shape)
     text(*(f"{', '.join(sums_of(m, n))} = {', '.join(['float32(0)'] * 4)}" for m, n in shape.tiles))
-    with text.block(f"for done in range(0, {depth_of(schedule)}, {shape.depth}):"):
+    with text.block(f"for done in range(0, {schedule.depth}, {shape.depth}):"):
         load(text, "left", schedule, shape)
         load(text, "right", schedule, shape)
         text("cuda.syncthreads()")
@@ -122,7 +122,7 @@ def load(text: Source, name: str, schedule: Product, shape: Shape) -> None:
         text(f"{loop.name} = {first} + across", "bits = uint32(0)")
         with text.block("for half in range(2):"):
             text("inner = done + 2 * pair + half")
-            with text.block(f"if {loop.name} < {loop.extent} and inner < {depth_of(schedule)}:"):
+            with text.block(f"if {loop.name} < {loop.extent} and inner < {schedule.depth}:"):
                 text(*digits("inner", schedule.inner))
                 read = f"{operand}[{place(name, loop.name, schedule, strides)}]"
                 text(f"bits = uint32(bits | uint32(uint32({read}) << uint32(16 * half)))")

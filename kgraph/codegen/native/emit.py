@@ -13,6 +13,7 @@ I1, I8, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
 F32, F64 = ir.FloatType(), ir.DoubleType()
 PTR = ir.PointerType()
 NULL = ir.Constant(PTR, None)
+LINE = 64  # bytes that the memory sends at a time
 SCALARS = {"float32": F32, "float64": F64}
 
 
@@ -51,16 +52,10 @@ def call_address(build: ir.IRBuilder, address: ir.Value, result: ir.Type, *argum
     return build.call(build.inttoptr(address, signature.as_pointer()), arguments)
 
 
-def will_read(build: ir.IRBuilder, pointer: ir.Value) -> None:
-    """Ask memory for the line at an address, which may lie anywhere, for the caches of this core."""
-    to_read, near, data = number(0, I32), number(2, I32), number(1, I32)
-    call(build, "llvm.prefetch.p0", VOID, pointer, to_read, near, data)
-
-
-def will_write(build: ir.IRBuilder, pointer: ir.Value) -> None:
-    """The same for a line that is to be written."""
-    to_write, near, data = number(1, I32), number(3, I32), number(1, I32)
-    call(build, "llvm.prefetch.p0", VOID, pointer, to_write, near, data)
+def fetch(build: ir.IRBuilder, pointer: ir.Value, is_written: bool) -> None:
+    """Ask memory for the line at an address, which may lie anywhere: it is soon read, or written."""
+    near, data = number(3 if is_written else 2, I32), number(1, I32)
+    call(build, "llvm.prefetch.p0", VOID, pointer, number(int(is_written), I32), near, data)
 
 
 def set_text_attribute(made: ir.Function, key: str, value: str) -> None:

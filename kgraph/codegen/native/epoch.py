@@ -28,7 +28,6 @@ _RECORD = 4
 _GATHER = "kg_gather"
 _CHUNK = 1 << 16  # bytes that are worth handing to a thread
 _AHEAD = 2  # rows between the one that is copied and the one that memory is asked for
-_LINE = 64  # bytes that the memory sends at a time
 
 
 @dataclass(frozen=True)
@@ -135,8 +134,8 @@ def _emit_gather(module: ir.Module) -> ir.Function:
 
     with emit.loop(build, begin, end) as index:
         soon = row_at(emit.smaller(build, build.add(index, number(_AHEAD)), last))
-        with emit.loop(build, number(0), row, _LINE) as place_in_row:
-            emit.will_read(build, emit.moved(build, soon, place_in_row))
+        with emit.loop(build, number(0), row, emit.LINE) as place_in_row:
+            emit.fetch(build, emit.moved(build, soon, place_in_row), is_written=False)
         source = row_at(index)
         target = emit.moved(build, place, build.mul(index, row))
         emit.call(build, "llvm.memcpy.p0.p0.i64", VOID, target, source, row, number(0, I1))

@@ -104,7 +104,7 @@ class Body:
             self.bases.append(emit.variable(build, PTR, base))
         self.panel = emit.variable(build, PTR, panel)
         for place in self._places():
-            emit.will_write(build, place)
+            emit.fetch(build, place, is_written=True)
         zero = ir.Constant(self.vector, None)
         count = self.splits * self.rows * self.vectors
         self.sums = [emit.variable(build, self.vector, zero) for _ in range(count)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kgraph.codegen.schedule.apart import APART, fall_together
+from kgraph.codegen.schedule.apart import APART
 from kgraph.codegen.schedule.contraction import (
     UNIT,
     Contraction,
@@ -21,6 +21,7 @@ from kgraph.codegen.schedule.contraction import (
     sides,
     sources_read,
     vectors_for,
+    with_apart,
 )
 from kgraph.codegen.schedule.kernel import Chain, Parameter, Product
 from kgraph.codegen.schedule.task import Placed, Task, estimate
@@ -53,9 +54,7 @@ def chaining(task: Task, tile: Tile, static: Sequence[bool]) -> Contraction:
         packed = static[source] or several or not readable_in_place(part, roles)
         names = name, f"panels{len(schedules) or ''}" if packed else part.inputs[operand]
         schedule, stems = product_of(part, node, roles, names, vectors, packed, stems)
-        if part is rows and roles.row:
-            schedule = replace(schedule, apart=fall_together(schedule, part.known(roles.left[roles.row[-1]]), height))
-        schedules.append(schedule)
+        schedules.append(with_apart(part, schedule, roles, height) if part is rows else schedule)
         dtype, columns = node.tensor.dtype, tile(node.tensor.dtype, vectors)[1]
         panels += [panels_for(part, roles, dtype, vectors, columns, source)] if packed else []
         operands = [*([left] if part is rows else []), *([] if packed else [operand])]

@@ -193,15 +193,21 @@ def contracting(task: Task, tile: Tile, static: Sequence[bool], packed: bool | N
     depth = estimate(task.known(letters.extent(letters.inner)))
     work = min(block, estimate(task.known(letters.extent(letters.row)))) * columns * depth
     grain: Dim = max(1, UNIT // work)
-    if fall_together(schedule, task.known(letters.left[letters.row[-1]]) if letters.row else 0, rows):
-        schedule = replace(schedule, apart=True)
-        grain = grain if schedule.whole_rows else maximum(grain, panels_at_a_time(extent, across, task.threads))
+    schedule = with_apart(task, schedule, letters, rows)
+    if schedule.apart and not schedule.whole_rows:
+        grain = maximum(grain, panels_at_a_time(extent, across, task.threads))
     grain = grain + _alone(letters, columns) * extent
     sources = sources_read(task, node, (left,) if packed else (left, right))
     given = [task.parameters[slot] for slot in sources] + [Parameter("panels", dtype)] * packed
     kernel = replace(task.kernel(schedule, extent, grain, stems), parameters=(*given, *task.outs))
     panels = (panels_for(task, letters, dtype, vectors, columns, right),) if packed else ()
     return Contraction(kernel, panels, sources)
+
+
+def with_apart(task: Task, schedule: Product, letters: Letters, rows: int) -> Product:
+    """The product that copies rows of its left operand, if those of a tile, which are so many, fall together."""
+    pitch = task.known(letters.left[letters.row[-1]]) if letters.row else 0
+    return replace(schedule, apart=fall_together(schedule, pitch, rows))
 
 
 def vectors_for(task: Task, node: Node, letters: Letters, tile: Tile) -> int:

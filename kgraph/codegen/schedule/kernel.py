@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from string import ascii_uppercase
 
 from kgraph.graph.index import Loop
-from kgraph.graph.sizes import Dim
+from kgraph.graph.sizes import Dim, product
 
 LOOP_NAMES = "ijklmpqsuvw" + ascii_uppercase  # one letter each; kernels have an r and a c of their own
 
@@ -177,6 +177,11 @@ class Product:
     ending: Ending | None  # but this follows the sums
     part: int = 0  # where the first batch loop runs over parts of the sum: how long they are
     apart: bool = False  # rows of left lie so that a cache cannot hold those of a tile: they are copied apart
+
+    @property
+    def depth(self) -> Dim:
+        """How many products each sum has."""
+        return product(loop.extent for loop in self.inner)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 import kgraph as kg
 from kgraph import ops
 from kgraph.codegen.native.host import tile_shape
-from kgraph.codegen.schedule import chained, contraction
+from kgraph.codegen.schedule import contraction
 from kgraph.codegen.schedule.apart import PAGE, WAYS
 from kgraph.codegen.schedule.contraction import BLOCK
 from kgraph.codegen.schedule.kernel import Chain, Product
@@ -39,8 +39,7 @@ def judge(function, *shapes, dtype="float32", of_any_batch=False, threads=2):
     compiled = kg.compile(function, inputs=inputs, threads=threads)
     assert any(one.apart for one in products_of(compiled))
     with pytest.MonkeyPatch.context() as patch:
-        for module in (contraction, chained):
-            patch.setattr(module, "fall_together", lambda *_: False)
+        patch.setattr(contraction, "fall_together", lambda *_: False)
         plain = kg.compile(function, inputs=inputs, threads=1)
     assert not any(one.apart for one in products_of(plain))
     found = compiled(*values)
