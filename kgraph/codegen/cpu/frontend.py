@@ -28,6 +28,7 @@ from numba.core.utils import pysignature
 from numba.cpython import builtins, mathimpl, numbers, rangeobj, tupleobj  # noqa: F401  they register what they know
 from numba.np import npyimpl
 
+from kgraph.codegen.cpu import lowering
 from kgraph.codegen.native.host import host
 
 TARGET = "kgraph"
@@ -164,6 +165,11 @@ class Context(cpu.CPUContext):
     def load_additional_registries(self) -> None:
         self.install_registry(mathimpl.registry)
         self.install_registry(npyimpl.registry)
+        self.install_registry(lowering.registry)  # the last, so that it is in place of numba's own
+
+    @property
+    def call_conv(self) -> lowering.Plain:
+        return lowering.Plain(self)
 
     @lru_cache(maxsize=256)  # noqa: B019  there is one context, and LLVM is asked each time
     def get_abi_sizeof(self, kind: ir.Type) -> int:

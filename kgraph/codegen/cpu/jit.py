@@ -236,12 +236,9 @@ def texts_of(kernel: Kernel, shown: str) -> list[str]:
 def add_entry(body: ir.Function, name: str, pointers: int) -> None:
     """Add `name(args, begin, end)` to the module; pointers are said not to overlap, as the plan sees to."""
     body.linkage = "internal"
-    result, error, *values = body.args  # as numba calls functions
-    for one in values[:pointers]:
+    for one in body.args[:pointers]:
         one.add_attribute("noalias")
     entry, build = emit.function(body.module, name, I64, [PTR, I64, I64])
     args, *part = entry.args
-    passed = [build.load(emit.at(build, args, slot), typ=one.type) for slot, one in enumerate(values[:-2])]
-    space = [build.alloca(one.type.pointee) for one in (result, error)]
-    build.call(body, [*space, *passed, *part])
-    build.ret(build.load(space[0], typ=I64))
+    passed = [build.load(emit.at(build, args, slot), typ=one.type) for slot, one in enumerate(body.args[:-2])]
+    build.ret(build.call(body, [*passed, *part]))
