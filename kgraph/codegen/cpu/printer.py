@@ -27,7 +27,7 @@ from kgraph.codegen.schedule.kernel import (
     Turned,
 )
 from kgraph.codegen.schedule.sorting import sort_rows
-from kgraph.codegen.schedule.source import Source, closed, combined, size_text, strips, write
+from kgraph.codegen.schedule.source import Source, closed, combined, counted, size_text, strips, write
 from kgraph.graph.index import Loop
 from kgraph.graph.types import numpy_dtype
 
@@ -57,7 +57,7 @@ def source(kernel: Kernel) -> str:
         else:
             printer[type(kernel.schedule)](text, kernel.schedule)  # type: ignore[operator]
         text("return 0")
-    return str(text)
+    return counted(str(text))
 
 
 def unrolled(kernel: Kernel) -> bool:

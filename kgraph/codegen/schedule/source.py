@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,6 +14,10 @@ from kgraph.graph.types import FLOATS
 
 ATOM = re.compile(r"-?[\w.]+(\(\))?")
 SUMS = ("{0} + {1}", "{0} * {1}")
+_KNOWN = r"(?:n|count)?\d+"
+_SUM = rf"(?:{_KNOWN}(?: ?[-+*] ?{_KNOWN})*|\({_KNOWN}(?: ?[-+*] ?{_KNOWN})*\))"
+QUOTIENT = re.compile(rf"\({_SUM}//{_SUM}\)")  # of sizes, without another one in it
+ENCLOSED = re.compile(r"(?<!\w)\((count\d+)\)")
 
 
 class Source:
@@ -44,6 +49,19 @@ class Source:
 
     def __str__(self) -> str:
         return "\n".join(self._lines) + "\n"
+
+
+def counted(text: str) -> str:
+    """A kernel in which quotients of sizes that stand in several places have names, and are computed ahead."""
+    head, body = text.split("\n", 1)
+    lines: list[str] = []
+    while several := [one for one, times in Counter(QUOTIENT.findall(body)).items() if times > 1]:
+        for one in several:
+            lines.append(f"    count{len(lines)} = {one[1:-1]}")
+            body = body.replace(one, f"count{len(lines) - 1}")
+        while body != (body := ENCLOSED.sub(r"\1", body)):
+            pass
+    return "\n".join([head, *lines, body])
 
 
 def closed(expression: str) -> str:
