@@ -9,7 +9,6 @@ from kgraph.codegen.cpu.blocks import one_block, parallel
 from kgraph.codegen.native.emit import LINE
 from kgraph.codegen.schedule.kernel import Accumulator, Columns, Fold, Nest, Parts, Sweep
 from kgraph.codegen.schedule.parts import IS_TOTAL, reading
-from kgraph.codegen.schedule.reduction import BAND
 from kgraph.codegen.schedule.source import Source, closed, combined, size_text, strips, walked, write
 from kgraph.codegen.schedule.values import has_curves, loaded, stored
 from kgraph.graph.index import Loop
@@ -75,18 +74,18 @@ def columns(text: Source, schedule: Columns) -> None:
 def take_strips(text: Source, schedule: Columns) -> None:
     """Room for what the columns of a strip add up to."""
     for number, one in enumerate(schedule.accumulators):
-        text(f"strip{number} = scratch_{memory_dtype(one.dtype)}({BAND})")
+        text(f"strip{number} = scratch_{memory_dtype(one.dtype)}({schedule.strip})")
 
 
 def strip_of(schedule: Columns) -> Loop:
     """The loop over strips."""
-    return Loop("strip", strips(schedule.column.extent, BAND))
+    return Loop("strip", strips(schedule.column.extent, schedule.strip))
 
 
 def add_up(text: Source, schedule: Columns) -> None:
     """The sums of one strip."""
     column = schedule.column
-    text(f"start = strip * {BAND}", f"width = min({BAND}, {column.extent} - start)")
+    text(f"start = strip * {schedule.strip}", f"width = min({schedule.strip}, {column.extent} - start)")
     with text.block("for c in range(width):"):
         text(*(f"strip{number}[c] = {one.initial}" for number, one in enumerate(schedule.accumulators)))
     with text.loops(list(schedule.loops)), text.block("for c in range(width):"):

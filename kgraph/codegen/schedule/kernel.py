@@ -7,10 +7,13 @@ from string import ascii_uppercase
 
 from kgraph.graph.index import Loop
 from kgraph.graph.sizes import Dim, product
+from kgraph.graph.types import memory_dtype, numpy_dtype
 
 LOOP_NAMES = "ijklmpqsuvw" + ascii_uppercase  # one letter each; kernels have an r and a c of their own
 
 
+STRIPS = 8192  # bytes of the strips that columns are added up in
+NARROWEST, WIDEST = 256, 1024  # columns of one
 NO_ROOM = 2  # what a kernel returns that finds no memory; one that finds an index outside returns 1
 
 
@@ -117,6 +120,13 @@ class Columns:
     after: tuple[str, ...]
     stores: tuple[Store, ...]  # of the columns' results
     stores_inside: tuple[Store, ...] = ()  # of elements, while they are added up
+
+    @property
+    def strip(self) -> int:
+        """The columns that a thread adds up at a time: as many as keep what they add up to in the first cache, since
+        the next row's then lie far away in memory."""
+        wide = STRIPS // sum(numpy_dtype(memory_dtype(one.dtype)).itemsize for one in self.accumulators)
+        return min(max(wide // NARROWEST, 1) * NARROWEST, WIDEST)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from kgraph.codegen.schedule.kernel import Accumulator, Columns, Fold, Kernel, Lines, Nest, Parameter, Parts
-from kgraph.codegen.schedule.reduction import BAND
 from kgraph.codegen.schedule.task import CHUNK, estimate
 from kgraph.codegen.schedule.values import loaded
 from kgraph.graph.index import Loop
@@ -39,8 +38,8 @@ def in_parts(kernel: Kernel) -> Combined | None:
     fold = schedule if isinstance(schedule, Columns) else _only_fold(schedule)
     if fold is None:
         return None
-    width = estimate(schedule.column.extent) if isinstance(schedule, Columns) else 1
-    band = min(width, BAND)
+    width, strip = (estimate(schedule.column.extent), schedule.strip) if isinstance(schedule, Columns) else (1, 1)
+    band = min(width, strip)
     found = _cut(fold.loops, band, FEWEST_ROWS if isinstance(schedule, Columns) else 1)
     if found is None:
         return None
@@ -56,7 +55,7 @@ def in_parts(kernel: Kernel) -> Combined | None:
         schedule=Parts(schedule, loop, length),
     )
     work = length * band * prod(estimate(one.extent) for one in fold.loops if one is not loop)
-    bands = -(-width // BAND)
+    bands = -(-width // strip)
     together = max(1, 4 * CHUNK // work)  # parts, or bands of columns of one part, that a thread takes at a time
     together = min(bands, together) if bands > 1 else together
     elements = count * several * product(one.extent for one in schedule.outer) * width

@@ -27,7 +27,6 @@ from kgraph.graph.op import CURVE, OPS
 from kgraph.graph.sizes import product
 from kgraph.graph.types import FLOATS, HALF, TensorType, numpy_dtype
 
-BAND = 256  # columns that a thread adds up at a time
 FETCHED = range(128, 8193)  # elements of a row that is fetched ahead
 MOST_FETCHED = 4  # rows at a time: more would leave no room in the first cache for those at hand
 SPREADING = frozenset(
@@ -304,8 +303,8 @@ def _columns(task: Task, found: Sequence[Node], groups: Groups) -> Kernel:
     inner = tuple(renamed_loops(frame.inner, task))
     schedule = Columns(tuple(outer), column, inner, lines, made, after, stores, inside)
     *rest, width = [loop.extent for loop in frame.outer]
-    work = min(BAND, estimate(width)) * estimate(product(loop.extent for loop in frame.inner))
-    return task.kernel(schedule, product(rest) * strips(width, BAND), CHUNK // work, values.stems)
+    work = min(schedule.strip, estimate(width)) * estimate(product(loop.extent for loop in frame.inner))
+    return task.kernel(schedule, product(rest) * strips(width, schedule.strip), CHUNK // work, values.stems)
 
 
 def _finding(task: Task, node: Node, groups: Groups) -> Kernel:
