@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kgraph.codegen.cpu.blocks import one_block, parallel
 from kgraph.codegen.native.emit import LINE
-from kgraph.codegen.schedule.kernel import Accumulator, Columns, Fold, Nest, Parts, Sweep
+from kgraph.codegen.schedule.kernel import Accumulator, Columns, Fold, Nest, Parts, Rows, Sweep
 from kgraph.codegen.schedule.parts import IS_TOTAL, reading
 from kgraph.codegen.schedule.source import Source, closed, combined, size_text, strips, walked, write
 from kgraph.codegen.schedule.values import has_curves, loaded, stored
@@ -28,28 +28,25 @@ def nest(text: Source, schedule: Nest) -> None:
         walks = 0
         for block in schedule.blocks:
             if isinstance(block, (Fold, Sweep)):
-                fetch_ahead(text, schedule, walks)
                 walks += 1
+                if schedule.rows is not None and walks == 2:
+                    fetch_ahead(text, schedule, schedule.rows)
             one_block(text, block)
 
 
-def fetch_ahead(text: Source, schedule: Nest, walks: int) -> None:
-    """Before the first walk through a row its results are fetched, to be written; before the second, the next row.
+def fetch_ahead(text: Source, schedule: Nest, rows: Rows) -> None:
+    """Before the second walk through a row the next one is fetched, and the results of this one, to be written.
 
-    Else memory waits while the row, which is in the cache by then, is walked through again. Small arrays are in a
-    cache anyway.
+    Else memory waits while the row, which is in the cache by then, is walked through again. Before the first walk
+    the results would be in the way of the row itself. Small arrays are in a cache anyway.
     """
-    rows = schedule.rows
-    wanted = [] if rows is None else [rows.written, rows.read][walks] if walks < 2 else []
-    if rows is None or not wanted:
-        return
     loops = [loop for loop in schedule.outer if loop.extent != 1]
     row = loops[0].name if len(loops) == 1 else "part"
-    row = f"({row} + 1)" if walks else row
     with text.block(f"if {size_text(product(loop.extent for loop in loops))} > {LARGE // rows.length}:"):
-        for name, itemsize in wanted:
-            with text.block(f"for line in range(0, {rows.length}, {LINE // itemsize}):"):
-                text(f"{'will_read' if walks else 'will_write'}({name}, {row} * {rows.length} + line)")
+        for call, place, some in (("will_read", f"({row} + 1)", rows.read), ("will_write", row, rows.written)):
+            for name, itemsize in some:
+                with text.block(f"for line in range(0, {rows.length}, {LINE // itemsize}):"):
+                    text(f"{call}({name}, {place} * {rows.length} + line)")
 
 
 def is_short(schedule: Nest) -> bool:

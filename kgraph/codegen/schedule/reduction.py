@@ -144,7 +144,7 @@ def _memory(task: Task, frame: Frame, blocks: Sequence[Block]) -> Rows | None:
     read, written = (tuple(one for one in some if one) for some in (found[:inputs], found[inputs:]))
     if any(line.startswith("out") for block in blocks if isinstance(block, Fold) for line in block.lines):
         return None  # what is costly to compute leaves the memory time enough
-    return Rows(length, read, written) if len(read) + len(written) <= MOST_FETCHED else None
+    return Rows(length, read, written) if 0 < len(read) + len(written) <= MOST_FETCHED else None
 
 
 def row_blocks(task: Task, values: Values, frame: Frame, found: Sequence[Node]) -> list[Block]:
