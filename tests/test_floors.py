@@ -41,6 +41,7 @@ CODEGEN = """
 # Imports stand at the top of a module, but for these and for modules of kgraph that import them at their own top.
 IMPORTED_WHEN_USED = {
     "numba": "takes a second to import, and a kernel found in the cache does not need it",
+    "networkx": "a quarter of the time in which kgraph is imported; the first graph needs it",
     "cuda": "an extra, kgraph[cuda]",
     "numba_cuda": "an extra, kgraph[cuda]",
     "ml_dtypes": "an extra, kgraph[half]",

@@ -11,8 +11,6 @@ from dataclasses import replace
 from functools import reduce
 from typing import Any
 
-import networkx as nx
-
 from kgraph.errors import DTypeError, GraphError
 from kgraph.gradients.loops import LoopGradient, cond_gradient
 from kgraph.graph import show
@@ -208,6 +206,8 @@ def _of_shape(part: Symbol, shape: tuple[Any, ...]) -> Symbol:
 
 def _before(graph: Graph, names: Iterable[str]) -> list[Node]:
     """The nodes that one of these depends on, these included, in dataflow order."""
+    from networkx import ancestors
+
     names = list(names)
-    alive = set(names).union(*(nx.ancestors(graph.nx, name) for name in names))
+    alive = set(names).union(*(ancestors(graph.nx, name) for name in names))
     return [node for node in graph if node.name in alive]

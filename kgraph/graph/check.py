@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import networkx as nx
-
 from kgraph.graph.ir import GRADIENTS, Graph, Node
 from kgraph.graph.op import OPS
 
@@ -19,7 +17,9 @@ def check(graph: Graph, after: str = "") -> Graph:
 
 
 def _acyclic(graph: Graph) -> bool:
-    return nx.is_directed_acyclic_graph(graph.nx)
+    from networkx import is_directed_acyclic_graph
+
+    return is_directed_acyclic_graph(graph.nx)
 
 
 def _faults(graph: Graph, node: Node) -> list[str]:

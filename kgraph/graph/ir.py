@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from typing import Any
 
-import networkx as nx
-
 from kgraph.errors import GraphError
 from kgraph.graph import show
 from kgraph.graph.sizes import Dim, substitute
@@ -48,7 +46,9 @@ class Graph:
     """
 
     def __init__(self) -> None:
-        self.nx = nx.MultiDiGraph()
+        from networkx import MultiDiGraph
+
+        self.nx = MultiDiGraph()
         self.inputs: list[str] = []
         self.outputs: list[str] = []
         self.updates: dict[str, str] = {}  # state variable (a param) -> the value it takes after the call

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import networkx as nx
-
 from kgraph.graph.ir import LEAVES, Graph, Node
 from kgraph.graph.op import OPS
 from kgraph.passes.group import (
@@ -160,7 +158,9 @@ class Grouping:
 
     def in_order(self) -> Iterable[Group | str]:
         """Groups, and leaves by name, each after what it needs."""
-        order: Any = nx.DiGraph()
+        from networkx import DiGraph, lexicographical_topological_sort
+
+        order: Any = DiGraph()
         key: dict[Group | str, int] = {}
         for node in self.graph:
             ones: Sequence[Group | str] = [node.name] if is_apart(node) else self.home.get(node.name, [])
@@ -175,7 +175,7 @@ class Grouping:
                 stores = [one for one in self.home.get(source, ()) if self.graph[source] in one.roots]
                 needed: Sequence[Group | str] = stores or [source]
                 order.add_edges_from((one, reader) for one in needed if one is not reader)
-        return nx.lexicographical_topological_sort(order, key=key.__getitem__)
+        return lexicographical_topological_sort(order, key=key.__getitem__)
 
 
 def groups(graph: Graph) -> dict[str, Group]:

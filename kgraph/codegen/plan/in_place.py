@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import networkx as nx
-
 from kgraph.codegen.plan.results import stored_by, viewed
 from kgraph.codegen.schedule.kernel import Block, Kernel, Lines, Nest, Store, Sweep
 from kgraph.codegen.schedule.task import body_of
@@ -20,6 +18,8 @@ from kgraph.graph.op import OPS
 
 def in_place(graph: Graph) -> dict[str, str]:
     """The new values that are written over the state they replace: value -> state. Their kernels move to the end."""
+    import networkx as nx
+
     kernels: dict[str, dict[str, str]] = {}
     for param, value in graph.updates.items():
         kernel = graph.arguments(value)[0] if graph[value].op == "item" else value
