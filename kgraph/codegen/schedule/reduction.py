@@ -276,13 +276,25 @@ def _last(task: Task, frame: Frame, values: Values) -> list[Block]:
     stores = task.stores(values, [frame.place_of_row(root.tensor) for root in task.roots])
     if stores:
         blocks.append(Lines(tuple(values.taken()), stores))
-    for place, held in values.known.items():
-        if held.startswith("out"):  # where another value will be stored
-            values.known[place] = values.let(place[0], held)
-    stores = task.stores(values, [frame.place_of_element(root.tensor) for root in task.roots])
-    if stores:
+    places = [
+        _place_to_store(task, frame, values, root, out.name) for root, out in zip(task.roots, task.outs, strict=True)
+    ]
+    if any(place is not None for place in places):
+        for place, held in values.known.items():
+            if held.startswith("out"):  # where another value may be stored
+                values.known[place] = values.let(place[0], held)
+        stores = task.stores(values, places)
         blocks.append(Sweep(tuple(renamed_loops(frame.inner, task)), tuple(values.taken()), stores))
     return blocks
+
+
+def _place_to_store(task: Task, frame: Frame, values: Values, root: Node, out: str) -> Sequence[Index] | None:
+    """Where an element of a root is yet to be stored; None if it has been, or if a row has but one."""
+    place = frame.place_of_element(root.tensor)
+    if place is None:
+        return None
+    is_there = values.known.get((root.name, tuple(place))) == f"{out}[{task.address(values, out, place)}]"
+    return None if is_there else place
 
 
 def _columns(task: Task, found: Sequence[Node], groups: Groups) -> Kernel:
