@@ -13,7 +13,7 @@ from kgraph.bench.data import inputs_for, targets_for
 from kgraph.bench.models import MODELS
 from kgraph.graph.ir import Graph
 from kgraph.locate import model_at
-from kgraph.utils import clear_session
+from kgraph.utils import clear_session, set_random_seed
 
 MODES = ("forward", "grad", "step")
 
@@ -62,7 +62,8 @@ def model_of(place: str) -> Any:
 
 
 def case_of(task: Task) -> Case:
-    """The model, made now, its graphs and its numbers."""
+    """The model, made now, its graphs and its numbers: the same in every run."""
+    set_random_seed(0)
     model = model_of(task.place)
     stages = kgraph.compile(model, lower_only=True).stages
     forward = stages["stabilise"]
