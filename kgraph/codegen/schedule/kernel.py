@@ -10,10 +10,8 @@ from kgraph.graph.sizes import Dim, product
 from kgraph.graph.types import memory_dtype, numpy_dtype
 
 LOOP_NAMES = "ijklmpqsuvw" + ascii_uppercase  # one letter each; kernels have an r and a c of their own
-
-
-STRIPS = 8192  # bytes of the strips that columns are added up in
-NARROWEST, WIDEST = 256, 1024  # columns of one
+STRIP_BYTES = 8192  # of all strips that columns are added up in
+STRIP_COLUMNS = (256, 1024)  # of one strip, at least and at most
 NO_ROOM = 2  # what a kernel returns that finds no memory; one that finds an index outside returns 1
 
 
@@ -123,10 +121,11 @@ class Columns:
 
     @property
     def strip(self) -> int:
-        """The columns that a thread adds up at a time: as many as keep what they add up to in the first cache, since
-        the next row's then lie far away in memory."""
-        wide = STRIPS // sum(numpy_dtype(memory_dtype(one.dtype)).itemsize for one in self.accumulators)
-        return min(max(wide // NARROWEST, 1) * NARROWEST, WIDEST)
+        """The columns that a thread adds up at a time: many, since each row of them is a new place in memory, but no
+        more than keep their sums in the first cache."""
+        fewest, most = STRIP_COLUMNS
+        room = STRIP_BYTES // sum(numpy_dtype(memory_dtype(one.dtype)).itemsize for one in self.accumulators)
+        return min(max(room // fewest, 1) * fewest, most)
 
 
 @dataclass(frozen=True)
