@@ -65,10 +65,8 @@ class Plain(BaseCallConv):
 @registry.lower(range, types.int64, types.int64, types.int64)
 def lower_range(context: Any, build: ir.IRBuilder, signature: Any, given: Sequence[ir.Value]) -> ir.Value:
     """Start, stop and step; the step is positive."""
-    start = given[0] if len(given) > 1 else number(0)
-    stop = given[1] if len(given) > 1 else given[0]
-    step = given[2] if len(given) > 2 else number(1)
-    return cgutils.pack_struct(build, [start, stop, step])
+    bounds = given if len(given) > 1 else [number(0), *given]
+    return cgutils.pack_struct(build, [*bounds, number(1)][:3])
 
 
 @registry.lower("getiter", types.range_state64_type)
